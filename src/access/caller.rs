@@ -1,0 +1,26 @@
+//! Who is asking, once their access token was verified and their session found alive.
+
+use super::role::Roles;
+use super::scope::Scope;
+use crate::account::UserId;
+use crate::session::SessionId;
+
+/// An authenticated caller.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The subject of the token.
+    pub user_id: UserId,
+    /// The session that the token belongs to (`sid`).
+    pub session_id: SessionId,
+    /// How far this token reaches: what it says, which may be less than its session has.
+    pub scope: Scope,
+    /// The user's roles as they are now, which may be others than when the token was issued.
+    pub roles: Roles,
+}
+
+impl Caller {
+    /// Whether this caller's token reaches `scope`.
+    pub fn may(&self, scope: &str) -> bool {
+        self.scope.contains(scope)
+    }
+}

@@ -1,0 +1,75 @@
+//! What an operator does to accounts from the command line: create, set roles, disable.
+//!
+//! Owns: users.  Emits: UserCreated, RolesChanged, UserDisabled.
+
+use super::email::Email;
+use super::password::NewPassword;
+use super::store::{self, NewUser};
+use super::{User, UserId};
+use crate::access::role::Roles;
+use crate::audit::{self, Event};
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::hasher::Hasher;
+use crate::http::origin::Origin;
+use crate::session::{self, RevokedReason};
+
+/// Makes an account with these roles and no session.
+///
+/// # Errors
+/// [`Error::EmailTaken`], or whatever keeps the database or the hasher from answering.
+pub async fn create(
+    db: &Db,
+    hasher: &Hasher,
+    email: Email,
+    name: Option<String>,
+    password: &NewPassword,
+    roles: Roles,
+) -> Result<User> {
+    let password_hash = hasher.hash(password.password()).await?;
+    let new = NewUser { email, name, password_hash, roles, logs_in: false };
+    let created = db
+        .tx("account.create", move |tx| {
+            let Some(standing) = store::insert_user(tx, &new)? else { return Ok(None) };
+            let event = Event::UserCreated { user: standing.user.id, roles: standing.user.roles.clone() };
+            audit::record(tx, &Origin::command_line(), &event)?;
+            Ok(Some(standing.user))
+        })
+        .await?;
+    created.ok_or(Error::EmailTaken)
+}
+
+/// Sets a user's roles. Once this has returned, no token with the old ones is issued.
+///
+/// # Errors
+/// [`Error::NotFound`], or the database's.
+pub async fn set_roles(db: &Db, email: Email, roles: Roles) -> Result<UserId> {
+    let changed = db
+        .tx("account.set_roles", move |tx| {
+            let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(None) };
+            let Some(access_version) = store::update_roles(tx, id, &roles)? else { return Ok(None) };
+            session::set_access_version(tx, id, access_version)?;
+            audit::record(tx, &Origin::command_line(), &Event::RolesChanged { user: id, roles: roles.clone() })?;
+            Ok(Some(id))
+        })
+        .await?;
+    changed.ok_or(Error::NotFound)
+}
+
+/// Disables a user and ends every session. Disabling a disabled user changes nothing.
+///
+/// # Errors
+/// [`Error::NotFound`], or the database's.
+pub async fn disable(db: &Db, email: Email) -> Result<UserId> {
+    let disabled = db
+        .tx("account.disable", move |tx| {
+            let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(None) };
+            if store::disable(tx, id)? {
+                session::revoke_all(tx, id, RevokedReason::UserDisabled)?;
+                audit::record(tx, &Origin::command_line(), &Event::UserDisabled { user: id })?;
+            }
+            Ok(Some(id))
+        })
+        .await?;
+    disabled.ok_or(Error::NotFound)
+}

@@ -1,0 +1,65 @@
+//! `POST /v1/auth/change-password` — a new password for whoever knows the old one; every other session ends.
+//!
+//! Owns: users, through sessions' verbs sessions.  Emits: PasswordChanged.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+
+use super::email::Email;
+use super::password::Password;
+use super::{register, store};
+use crate::app::App;
+use crate::audit::{self, Event};
+use crate::error::{Error, Result};
+use crate::hasher::Verdict;
+use crate::http::bearer::Account;
+use crate::http::body::{Json, request_body};
+use crate::http::origin::Origin;
+use crate::session::{self, RevokedReason};
+
+request_body! {
+    /// The old password and the new one.
+    pub struct Request {
+        /// The password in force.
+        current_password: Password,
+        /// At least `password.min_length` characters, not a common one.
+        new_password: Password,
+    }
+}
+
+/// Answers 204; the session that asked goes on, all others are over.
+pub async fn handle(
+    app: Data<App>,
+    Account { caller, user }: Account,
+    from: Origin,
+    Json(body): Json<Request>,
+) -> Result<HttpResponse> {
+    let email = Email::parse(&user.email).map_err(|_| Error::Internal)?;
+    let new_password = register::accept(&app, body.new_password, &email, "new_password")?;
+    let id = caller.user_id;
+    let stored = app.db.read("account.password", move |tx| store::find_password_hash(tx, id)).await?;
+    let stored = stored.ok_or(Error::InvalidToken)?;
+    if app.hasher.verify(&body.current_password, Some(&stored)).await? == Verdict::Wrong {
+        let session = caller.session_id;
+        app.db
+            .tx("account.change_password_failed", move |tx| {
+                audit::record(tx, &from, &Event::PasswordChangeFailed { user: id, session })
+            })
+            .await?;
+        return Err(Error::InvalidCredentials);
+    }
+    let new_hash = app.hasher.hash(new_password.password()).await?;
+    let changed = app
+        .db
+        .tx("account.change_password", move |tx| {
+            if !store::replace_password_hash(tx, id, &stored, &new_hash)? {
+                return Ok(false);
+            }
+            session::revoke_others(tx, id, caller.session_id, RevokedReason::PasswordChanged)?;
+            audit::record(tx, &from, &Event::PasswordChanged { user: id, session: caller.session_id })?;
+            Ok(true)
+        })
+        .await?;
+    // Nobody's session is told apart from a wrong password when another change came first: try again and see.
+    if changed { Ok(HttpResponse::NoContent().finish()) } else { Err(Error::InvalidCredentials) }
+}

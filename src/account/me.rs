@@ -1,0 +1,49 @@
+//! `GET, PATCH /v1/auth/me` — the caller's own account.
+//!
+//! Owns: users.  Emits: Renamed.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+
+use super::store;
+use crate::app::App;
+use crate::audit::{self, Event};
+use crate::error::{Error, Result};
+use crate::field::Text;
+use crate::http::bearer::Account;
+use crate::http::body::{Json, request_body};
+use crate::http::origin::Origin;
+
+/// Answers 200 with the user as they are now.
+pub async fn show(Account { user, .. }: Account) -> HttpResponse {
+    HttpResponse::Ok().json(user)
+}
+
+request_body! {
+    /// What a user may change about themselves.
+    pub struct Change {
+        /// The new name; `null` removes it.
+        name: Option<Text>,
+    }
+}
+
+/// Answers 200 with the user as changed.
+pub async fn change(
+    app: Data<App>,
+    Account { caller, .. }: Account,
+    from: Origin,
+    Json(body): Json<Change>,
+) -> Result<HttpResponse> {
+    let name = body.name.map(Text::into_string);
+    let user = app
+        .db
+        .tx("account.rename", move |tx| {
+            let user = store::update_name(tx, caller.user_id, name.as_deref())?;
+            if user.is_some() {
+                audit::record(tx, &from, &Event::Renamed { user: caller.user_id, session: caller.session_id })?;
+            }
+            Ok(user)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(user.ok_or(Error::InvalidToken)?))
+}

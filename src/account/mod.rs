@@ -1,0 +1,43 @@
+//! People: their accounts and what they may do with them themselves.
+//!
+//! Owns: users.  Emits: Registered, PasswordChanged, UserCreated, RolesChanged, UserDisabled.
+
+pub mod administer;
+pub mod change_password;
+pub mod email;
+pub mod me;
+pub mod password;
+pub mod register;
+pub(crate) mod store;
+
+use serde::Serialize;
+
+use crate::access::role::Roles;
+use crate::clock::Timestamp;
+use crate::db::types::id;
+
+id! {
+    /// Names a user for ever (`sub`): never reused, says nothing about the person.
+    UserId
+}
+
+/// A user as clients see one.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct User {
+    /// The subject of the user's tokens.
+    pub id: UserId,
+    /// The address as the user wrote it.
+    pub email: String,
+    /// What the user wants to be called.
+    pub name: Option<String>,
+    /// What the user may do.
+    pub roles: Roles,
+    /// A disabled user can do nothing.
+    pub is_active: bool,
+    /// Whether the address was shown to be the user's.
+    pub is_verified: bool,
+    /// When the account was made.
+    pub created_at: Timestamp,
+    /// The last time a session was opened.
+    pub last_login_at: Option<Timestamp>,
+}

@@ -1,0 +1,76 @@
+//! `POST /v1/auth/register` — open an account and a first session.
+//!
+//! Owns: users.  Emits: Registered.
+
+use actix_web::web::Data;
+use actix_web::{HttpResponse, http::header};
+
+use super::email::Email;
+use super::password::{NewPassword, Password};
+use super::store::{self, NewUser};
+use crate::access::role::Roles;
+use crate::app::App;
+use crate::audit::{self, Event};
+use crate::db::Db;
+use crate::error::{Error, FieldError, Result};
+use crate::field::Text;
+use crate::http::body::{Json, request_body};
+use crate::http::origin::Origin;
+use crate::session::open::{self, Opened, Terms};
+
+request_body! {
+    /// A new account.
+    pub struct Request {
+        /// Where the user can be reached; unique without regard to case.
+        email: Email,
+        /// At least `password.min_length` characters, not a common one.
+        password: Password,
+        /// What the user wants to be called.
+        name: Option<Text>,
+        /// Keep the refresh token in a cookie instead of the body.
+        cookie: bool,
+        /// A name for this session, for the user's own list.
+        label: Option<Text>,
+    }
+}
+
+/// Answers 201 with the new user and tokens.
+pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> Result<HttpResponse> {
+    let password = accept(&app, body.password, &body.email, "password")?;
+    let password_hash = app.hasher.hash(password.password()).await?;
+    let new = NewUser {
+        email: body.email,
+        name: body.name.map(Text::into_string),
+        password_hash,
+        roles: Roles::user(),
+        logs_in: true,
+    };
+    let terms = Terms::first_party(&app, body.label);
+    let outcome = register(&app.db, new, terms, from).await?;
+    let label = if outcome.is_some() { "success" } else { "email_taken" };
+    app.metrics.registrations.with_label_values(&[label]).inc();
+    let opened = outcome.ok_or(Error::EmailTaken)?;
+    let mut answer = HttpResponse::Created();
+    answer.insert_header((header::LOCATION, "/v1/auth/me"));
+    opened.answer(&app, &mut answer, body.cookie)
+}
+
+/// Judges a password for an account; the error names `field`.
+pub(super) fn accept(app: &App, password: Password, email: &Email, field: &'static str) -> Result<NewPassword> {
+    NewPassword::accept(password, app.config.password.min_length, email, &app.config.issuer).map_err(|invalid| {
+        Error::InvalidFields(vec![FieldError { field: field.to_owned(), code: invalid.code, detail: invalid.detail }])
+    })
+}
+
+async fn register(db: &Db, new: NewUser, terms: Terms, from: Origin) -> Result<Option<Opened>> {
+    let opened = db
+        .tx("account.register", move |tx| {
+            let Some(standing) = store::insert_user(tx, &new)? else { return Ok(None) };
+            let opened = open::open(tx, standing, &terms, &from)?;
+            let event = Event::Registered { user: opened.user.id, session: opened.grant.session_id };
+            audit::record(tx, &from, &event)?;
+            Ok(Some(opened))
+        })
+        .await?;
+    Ok(opened)
+}

@@ -1,0 +1,148 @@
+//! The queries on `users`.
+
+use diesel::prelude::*;
+
+use super::email::Email;
+use super::{User, UserId};
+use crate::access::role::Roles;
+use crate::clock::Timestamp;
+use crate::db::schema::users;
+use crate::db::{Tx, on};
+
+/// A user's columns as clients may see them.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub(crate) struct UserRow {
+    id: UserId,
+    email: String,
+    name: Option<String>,
+    roles: Roles,
+    is_active: bool,
+    is_verified: bool,
+    created_at: Timestamp,
+    last_login_at: Option<Timestamp>,
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        let UserRow { id, email, name, roles, is_active, is_verified, created_at, last_login_at } = row;
+        Self { id, email, name, roles, is_active, is_verified, created_at, last_login_at }
+    }
+}
+
+/// What a password check needs to know of a user.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub(crate) struct Credentials {
+    pub(crate) id: UserId,
+    pub(crate) password_hash: String,
+    pub(crate) is_active: bool,
+}
+
+/// A user together with the number that sessions compare theirs with.
+pub(crate) struct Standing {
+    pub(crate) user: User,
+    pub(crate) access_version: i64,
+}
+
+pub(crate) fn find_credentials(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Option<Credentials>> {
+    let query = users::table.filter(users::email_key.eq(email.key()));
+    on!(tx.conn, |c| query.select(Credentials::as_select()).first(c).optional())
+}
+
+/// The hash to check a signed-in user's current password against.
+pub(super) fn find_password_hash(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<String>> {
+    let query = users::table.find(id).select(users::password_hash);
+    on!(tx.conn, |c| query.first(c).optional())
+}
+
+pub(crate) fn find_standing(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<Standing>> {
+    let query = users::table.find(id);
+    let found: Option<(UserRow, i64)> =
+        on!(tx.conn, |c| query.select((UserRow::as_select(), users::access_version)).first(c).optional())?;
+    Ok(found.map(|(row, access_version)| Standing { user: row.into(), access_version }))
+}
+
+pub(super) fn find_id_by_email(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Option<UserId>> {
+    let query = users::table.filter(users::email_key.eq(email.key())).select(users::id);
+    on!(tx.conn, |c| query.first(c).optional())
+}
+
+/// A user to be.
+pub(crate) struct NewUser {
+    pub(crate) email: Email,
+    pub(crate) name: Option<String>,
+    pub(crate) password_hash: String,
+    pub(crate) roles: Roles,
+    pub(crate) logs_in: bool,
+}
+
+/// Inserts a user, or nothing if the address is taken: then `None`.
+pub(super) fn insert_user(tx: &mut Tx<'_>, new: &NewUser) -> QueryResult<Option<Standing>> {
+    let row = (
+        users::id.eq(UserId::new(tx.now)),
+        users::email.eq(new.email.address()),
+        users::email_key.eq(new.email.key()),
+        users::name.eq(new.name.as_deref()),
+        users::password_hash.eq(&new.password_hash),
+        users::roles.eq(&new.roles),
+        users::is_active.eq(true),
+        users::is_verified.eq(false),
+        users::access_version.eq(0),
+        users::created_at.eq(tx.now),
+        users::last_login_at.eq(new.logs_in.then_some(tx.now)),
+    );
+    let insert = diesel::insert_into(users::table).values(row).on_conflict(users::email_key).do_nothing();
+    let inserted: Option<UserRow> =
+        on!(tx.conn, |c| insert.returning(UserRow::as_returning()).get_result(c).optional())?;
+    Ok(inserted.map(|row| Standing { user: row.into(), access_version: 0 }))
+}
+
+/// Notes a log-in, and replaces an outdated hash.
+///
+/// Guarded by what the password check saw: an account that was disabled, or whose password was changed, while the
+/// password was being hashed is not logged in to. The row stays locked, so that disabling it now waits and then finds
+/// the session that this transaction opens.
+pub(crate) fn mark_login(
+    tx: &mut Tx<'_>,
+    checked: &Credentials,
+    new_hash: Option<&str>,
+) -> QueryResult<Option<Standing>> {
+    let unchanged =
+        users::table.find(checked.id).filter(users::is_active).filter(users::password_hash.eq(&checked.password_hash));
+    let update = diesel::update(unchanged)
+        .set((users::last_login_at.eq(tx.now), users::password_hash.eq(new_hash.unwrap_or(&checked.password_hash))));
+    let updated: Option<(UserRow, i64)> =
+        on!(tx.conn, |c| update.returning((UserRow::as_returning(), users::access_version)).get_result(c).optional())?;
+    Ok(updated.map(|(row, access_version)| Standing { user: row.into(), access_version }))
+}
+
+pub(super) fn update_name(tx: &mut Tx<'_>, id: UserId, name: Option<&str>) -> QueryResult<Option<User>> {
+    let update = diesel::update(users::table.find(id).filter(users::is_active)).set(users::name.eq(name));
+    let updated: Option<UserRow> =
+        on!(tx.conn, |c| update.returning(UserRow::as_returning()).get_result(c).optional())?;
+    Ok(updated.map(User::from))
+}
+
+/// Sets a password if the one that was checked is still in force; tells whether it was.
+pub(super) fn replace_password_hash(tx: &mut Tx<'_>, id: UserId, checked: &str, new: &str) -> QueryResult<bool> {
+    let unchanged = users::table.find(id).filter(users::is_active).filter(users::password_hash.eq(checked));
+    let update = diesel::update(unchanged).set(users::password_hash.eq(new));
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
+
+/// Sets the roles and raises the access version, which is returned; `None` if there is no such user.
+pub(super) fn update_roles(tx: &mut Tx<'_>, id: UserId, roles: &Roles) -> QueryResult<Option<i64>> {
+    let update = diesel::update(users::table.find(id))
+        .set((users::roles.eq(roles), users::access_version.eq(users::access_version + 1)))
+        .returning(users::access_version);
+    on!(tx.conn, |c| update.get_result(c).optional())
+}
+
+/// Disables a user; tells whether there was one to disable.
+pub(super) fn disable(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
+    let active = users::table.find(id).filter(users::is_active);
+    let update =
+        diesel::update(active).set((users::is_active.eq(false), users::access_version.eq(users::access_version + 1)));
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}

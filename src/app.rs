@@ -1,0 +1,239 @@
+//! The composition root: everything that a request may need, built once; and the two listeners, run until told to stop.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App as Actix, HttpServer};
+use tracing_actix_web::TracingLogger;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::migrations::{self, SchemaState};
+use crate::db::{Db, Url};
+use crate::hasher::Hasher;
+use crate::http::respond::{RequestSpan, respond};
+use crate::jobs;
+use crate::metrics::Metrics;
+use crate::routes::{self, Route};
+use crate::session::family::Rules;
+use crate::token::issue::Issuer;
+use crate::token::keys::{self, Keys};
+use crate::token::verify::Verifier;
+
+/// What a running service consists of.
+pub struct App {
+    /// As checked at start.
+    pub config: Config,
+    /// Users, sessions, audit.
+    pub db: Db,
+    /// Password hashing.
+    pub hasher: Hasher,
+    /// Signing keys and the JWKS.
+    pub keys: Keys,
+    /// Issues tokens.
+    pub issuer: Issuer,
+    /// Verifies our own.
+    pub verifier: Verifier,
+    /// The time outside transactions.
+    pub clock: Clock,
+    /// What operators scrape.
+    pub metrics: Metrics,
+    /// Set when the service is about to stop, so that it is not sent any more work.
+    pub draining: AtomicBool,
+}
+
+/// Why a service cannot start; one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Values of the configuration.
+    #[error("the configuration is invalid: {}", .0.join("; "))]
+    Config(Vec<String>),
+    /// The database or its schema.
+    #[error(transparent)]
+    Database(#[from] migrations::Error),
+    /// The schema lacks migrations.
+    #[error("the database {0} lacks {1} migration(s): run `signet migrate`")]
+    SchemaBehind(Url, usize),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] keys::OpenError),
+    /// A listener.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// A thread or a signal handler.
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl App {
+    /// Builds the service: checks the configuration, reaches the database, reads the keys. Nothing listens yet.
+    ///
+    /// # Errors
+    /// The first thing that keeps it from serving.
+    pub fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let findings = config.findings();
+        if !findings.is_empty() {
+            return Err(StartError::Config(findings));
+        }
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let url: Url = config.database.url.0.parse().expect("the configuration was checked");
+        match migrations::state(&url)? {
+            SchemaState::Current => {}
+            SchemaState::Behind(missing) => return Err(StartError::SchemaBehind(url, missing)),
+            SchemaState::Newer(version) => return Err(migrations::Error::Newer(version).into()),
+        }
+        let metrics = Metrics::default();
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let keys = Keys::open(config.keys.dir.clone(), config.token.access_ttl.0, clock.now(), metrics.clone())?;
+        let database = &config.database;
+        Ok(Self {
+            db: Db::open(url, database.pool_size, database.max_wait.0, clock.clone(), metrics.clone()),
+            hasher: Hasher::start(&config.hashing, metrics.clone())?,
+            issuer: Issuer::new(&config, keys.ring()),
+            verifier: Verifier::new(&config, keys.ring()),
+            keys,
+            clock,
+            metrics,
+            draining: AtomicBool::new(false),
+            config,
+        })
+    }
+
+    /// The state table's times.
+    pub fn rules(&self) -> Rules {
+        let session = &self.config.session;
+        Rules {
+            grace: session.grace.0,
+            recovery: session.recovery.map(|recovery| recovery.0),
+            idle_ttl: session.idle_ttl.0,
+            max_ttl: session.max_ttl.0,
+        }
+    }
+}
+
+/// The sockets of a service, bound before anything else: a port that is taken is known at once, and with port 0 the
+/// issuer can be derived from the port that was given.
+pub struct Listeners {
+    public: TcpListener,
+    management: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`].
+    pub fn bind(config: &Config) -> Result<Self, StartError> {
+        let bind = |address| TcpListener::bind(address).map_err(|error| StartError::Listen(address, error));
+        Ok(Self { public: bind(config.public.listen)?, management: bind(config.management.listen)? })
+    }
+
+    /// Where the API listens.
+    ///
+    /// # Errors
+    /// If the operating system does not say.
+    pub fn public(&self) -> std::io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+
+    /// Where operators look.
+    ///
+    /// # Errors
+    /// If the operating system does not say.
+    pub fn management(&self) -> std::io::Result<SocketAddr> {
+        self.management.local_addr()
+    }
+}
+
+/// A request's head arrives in this time or not at all.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests under way may go on after the order to stop.
+const DRAIN_SECONDS: u64 = 20;
+
+/// A service that listens.
+pub struct Running {
+    app: Data<App>,
+    public: Server,
+    management: Server,
+}
+
+impl Running {
+    /// Begins to listen. Must be called in an actix system.
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    pub fn start(app: App, listeners: Listeners) -> std::io::Result<Self> {
+        let workers = match app.config.public.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            workers => workers,
+        };
+        let app = Data::new(app);
+        Ok(Self {
+            public: serve(&app, routes::PUBLIC, listeners.public, workers)?,
+            management: serve(&app, routes::MANAGEMENT, listeners.management, 1)?,
+            app,
+        })
+    }
+
+    /// Stops the service from elsewhere.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { app: Data::clone(&self.app), handles: [self.public.handle(), self.management.handle()] }
+    }
+
+    /// Serves until it is stopped.
+    ///
+    /// # Errors
+    /// If a listener fails.
+    pub async fn run(self) -> std::io::Result<()> {
+        let jobs = jobs::start(Arc::clone(&self.app));
+        let (public, management) = futures_util::future::join(self.public, self.management).await;
+        jobs.abort();
+        public.and(management)
+    }
+}
+
+/// Stops a running service.
+pub struct Stopper {
+    app: Data<App>,
+    handles: [ServerHandle; 2],
+}
+
+impl Stopper {
+    /// Reads the keys again.
+    pub fn reload_keys(&self) {
+        self.app.keys.reload(self.app.clock.now());
+    }
+
+    /// Takes no more connections, finishes what is under way, and ends. The management listener goes last, so that it
+    /// can say "draining" meanwhile.
+    pub async fn stop(&self) {
+        self.app.draining.store(true, Ordering::SeqCst);
+        let [public, management] = &self.handles;
+        public.stop(true).await;
+        management.stop(true).await;
+    }
+}
+
+fn serve(app: &Data<App>, routes: &'static [Route], listener: TcpListener, workers: usize) -> std::io::Result<Server> {
+    let app = Data::clone(app);
+    let server = HttpServer::new(move || {
+        Actix::new()
+            .app_data(Data::clone(&app))
+            .configure(|actix| routes::register(routes, &app.config, actix))
+            .wrap(from_fn(respond))
+            .wrap(TracingLogger::<RequestSpan>::new())
+    })
+    .workers(workers)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .shutdown_timeout(DRAIN_SECONDS)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}

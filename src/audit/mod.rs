@@ -1,0 +1,151 @@
+//! The audit trail: who did what to whom, when and from where, written in the transaction that did it.
+//!
+//! Owns: audit_events.
+
+use diesel::prelude::*;
+use serde_json::json;
+
+use crate::access::role::Roles;
+use crate::account::UserId;
+use crate::db::schema::audit_events;
+use crate::db::types::{Document, id};
+use crate::db::{Tx, on};
+use crate::http::origin::Origin;
+use crate::session::SessionId;
+
+id! {
+    /// Names one event; sorts by time.
+    EventId
+}
+
+/// Everything that leaves a trace.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are the ids of who and what is concerned")]
+pub enum Event {
+    /// Somebody opened an account.
+    Registered { user: UserId, session: SessionId },
+    /// An operator opened an account for somebody.
+    UserCreated { user: UserId, roles: Roles },
+    /// A password was right and a session began.
+    LoggedIn { user: UserId, session: SessionId },
+    /// A log-in was refused.
+    LoginFailed { user: Option<UserId>, reason: LoginFailure },
+    /// A user ended this session, or all of theirs.
+    LoggedOut { user: UserId, session: SessionId, all: bool },
+    /// A refresh token came that only a second holder of the session can have.
+    TokenReused { user: UserId, session: SessionId, generation: i64 },
+    /// A refresh token was used again because its successor was never seen.
+    ResponseRecovered { user: UserId, session: SessionId, generation: i64 },
+    /// A user changed what they are called.
+    Renamed { user: UserId, session: SessionId },
+    /// A user set a new password.
+    PasswordChanged { user: UserId, session: SessionId },
+    /// A signed-in user gave a wrong current password.
+    PasswordChangeFailed { user: UserId, session: SessionId },
+    /// A user ended one of their other sessions.
+    SessionRevoked { user: UserId, session: SessionId, by: SessionId },
+    /// An operator set a user's roles.
+    RolesChanged { user: UserId, roles: Roles },
+    /// An operator disabled a user.
+    UserDisabled { user: UserId },
+}
+
+/// Why a log-in was refused; the caller is never told which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginFailure {
+    /// No account has this address.
+    UnknownUser,
+    /// It is not the account's password.
+    WrongPassword,
+    /// The password is right, the account disabled.
+    Disabled,
+    /// The account was changed while the password was being checked.
+    Changed,
+}
+
+impl LoginFailure {
+    /// The name in the trail and in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownUser => "unknown_user",
+            Self::WrongPassword => "wrong_password",
+            Self::Disabled => "disabled",
+            Self::Changed => "changed_meanwhile",
+        }
+    }
+}
+
+/// An event taken apart into columns.
+struct Columns {
+    kind: &'static str,
+    subject: Option<UserId>,
+    /// `None`: an operator at the command line, or a stranger.
+    actor: Option<UserId>,
+    session: Option<SessionId>,
+    detail: serde_json::Value,
+}
+
+impl Event {
+    /// Kinds follow the OWASP logging vocabulary where it has a word.
+    fn columns(&self) -> Columns {
+        let own = |kind, user: &UserId, session: &SessionId, detail| Columns {
+            kind,
+            subject: Some(*user),
+            actor: Some(*user),
+            session: Some(*session),
+            detail,
+        };
+        let of_operator =
+            |kind, user: &UserId, detail| Columns { kind, subject: Some(*user), actor: None, session: None, detail };
+        match self {
+            Self::Registered { user, session } => own("user_registered", user, session, json!({})),
+            Self::UserCreated { user, roles } => of_operator("user_created", user, json!({"roles": roles})),
+            Self::LoggedIn { user, session } => own("authn_login_success", user, session, json!({})),
+            Self::LoginFailed { user, reason } => Columns {
+                kind: "authn_login_fail",
+                subject: *user,
+                actor: None,
+                session: None,
+                detail: json!({"reason": reason.as_str()}),
+            },
+            Self::LoggedOut { user, session, all } => own("authn_logout", user, session, json!({"all": all})),
+            // Which of the two holders it was, nobody knows.
+            Self::TokenReused { user, session, generation } => {
+                Columns { actor: None, ..own("authn_token_reuse", user, session, json!({"generation": generation})) }
+            }
+            Self::ResponseRecovered { user, session, generation } => {
+                own("authn_token_recovered", user, session, json!({"generation": generation}))
+            }
+            Self::Renamed { user, session } => own("user_updated", user, session, json!({"changed": ["name"]})),
+            Self::PasswordChanged { user, session } => own("authn_password_change", user, session, json!({})),
+            Self::PasswordChangeFailed { user, session } => own("authn_password_change_fail", user, session, json!({})),
+            Self::SessionRevoked { user, session, by } => {
+                own("session_revoked", user, session, json!({"by_session": by}))
+            }
+            Self::RolesChanged { user, roles } => of_operator("authz_roles_change", user, json!({"roles": roles})),
+            Self::UserDisabled { user } => of_operator("user_disabled", user, json!({})),
+        }
+    }
+}
+
+/// Writes the event; if the transaction vanishes, so does it.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn record(tx: &mut Tx<'_>, from: &Origin, event: &Event) -> QueryResult<()> {
+    let Columns { kind, subject, actor, session, detail } = event.columns();
+    let row = (
+        audit_events::id.eq(EventId::new(tx.now)),
+        audit_events::at.eq(tx.now),
+        audit_events::kind.eq(kind),
+        audit_events::subject.eq(subject),
+        audit_events::actor.eq(actor),
+        audit_events::session_id.eq(session),
+        audit_events::address.eq(from.address.map(|address| address.to_string())),
+        audit_events::user_agent.eq(from.user_agent.as_deref()),
+        audit_events::request_id.eq(from.request_id.as_deref()),
+        audit_events::detail.eq(Document(detail)),
+    );
+    let insert = diesel::insert_into(audit_events::table).values(row);
+    on!(tx.conn, |c| insert.execute(c)).map(|_| ())
+}

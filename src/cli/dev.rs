@@ -1,0 +1,92 @@
+//! `signet dev`: the service on one's own machine, with everything made up. On loopback only, since the key is.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Failure, serve};
+use crate::app::Listeners;
+use crate::clock::Clock;
+use crate::config::{Config, Sources};
+use crate::db::{Url, migrations};
+use crate::telemetry;
+use crate::token::key_file;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Where the database and the key are kept from one start to the next
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+}
+
+pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> Result<(), Failure> {
+    let data = &arguments.data;
+    let mut sources = Sources::of_process(path)?;
+    sources.defaults = vec![
+        ("database.url", format!("sqlite:{}", data.join("signet.db").display())),
+        ("keys.dir", data.join("keys").display().to_string()),
+        ("log.format", "text".to_owned()),
+        ("log.level", "warn".to_owned()),
+    ];
+    let mut config = sources.config()?;
+    telemetry::start(&config.log);
+    if !config.public.listen.ip().is_loopback() {
+        let listen = config.public.listen;
+        return Err(
+            format!("dev listens on loopback only, not on {listen}: use `signet serve` for anything else").into()
+        );
+    }
+    std::fs::create_dir_all(data).map_err(|error| format!("cannot make {}: {error}", data.display()))?;
+    let listeners = Listeners::bind(&config)?;
+    if config.issuer.is_empty() {
+        config.issuer = format!("http://{}", listeners.public()?);
+    }
+    let url: Url = config.database.url.0.parse()?;
+    migrations::migrate(&url)?;
+    let new_key = make_first_key(&config)?;
+    let management = listeners.management()?;
+    serve::until_stopped(config, listeners, |config| {
+        print!("{}", greeting(config, &format!("http://{management}"), &url, new_key));
+    })
+}
+
+/// Makes a key if there is none; tells whether it did.
+fn make_first_key(config: &Config) -> Result<bool, Failure> {
+    let dir = &config.keys.dir;
+    if dir.exists() && !key_file::read_folder(dir)?.keys.is_empty() {
+        return Ok(false);
+    }
+    key_file::create(dir, Clock::system().now(), Duration::ZERO)?;
+    Ok(true)
+}
+
+fn greeting(config: &Config, management: &str, url: &Url, new_key: bool) -> String {
+    let Config { issuer, .. } = config;
+    let keys = config.keys.dir.display();
+    let made = if new_key { " (a new key was made; dev does that, serve never does)" } else { "" };
+    format!(
+        r#"
+  Signet {version} is listening, for development, on this machine only.
+
+    API          {issuer}
+    JWKS         {issuer}/.well-known/jwks.json
+    operations   {management}/metrics  {management}/health/ready
+    issuer       {issuer}
+    audience     {audience}
+    database     {url}
+    keys         {keys}{made}
+
+  Try it:
+
+    curl -s {issuer}/v1/auth/register -H 'Content-Type: application/json' -d '{{"email":"ada@example.com","password":"analytical engine","name":"Ada"}}'
+
+    curl -s {issuer}/v1/auth/login -H 'Content-Type: application/json' -d '{{"email":"ada@example.com","password":"analytical engine"}}'
+
+    curl -s {issuer}/.well-known/jwks.json
+
+  Ctrl-C stops it. Users, sessions and keys are kept.
+
+"#,
+        version = env!("CARGO_PKG_VERSION"),
+        audience = config.audience(),
+    )
+}

@@ -1,0 +1,107 @@
+//! The command line: one file per command.
+
+mod check;
+mod dev;
+mod keys;
+mod migrate;
+mod openapi;
+mod serve;
+mod users;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::clock::Clock;
+use crate::config::{Config, Sources};
+use crate::db::migrations::{self, SchemaState};
+use crate::db::{Db, Url};
+use crate::metrics::Metrics;
+
+/// Signet keeps users and their sessions, signs access tokens, and publishes the keys with which your services verify
+/// them offline.
+///
+/// Try it: `signet dev`. Configuration is read from signet.toml and from SIGNET_… environment variables; see
+/// docs/configuration.md.
+#[derive(Parser)]
+#[command(name = "signet", version, max_term_width = 100)]
+struct Arguments {
+    /// The configuration file; signet.toml in this folder if there is one [env: SIGNET_CONFIG]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API (production: needs a database that is migrated and a signing key)
+    Serve,
+    /// Serve on this machine with everything made up: a SQLite database and a key in a data folder
+    Dev(dev::Arguments),
+    /// Bring the database's schema up to this release
+    Migrate,
+    /// Look for everything that would keep `serve` from working, one line for each finding
+    Check,
+    /// Make, list and export signing keys
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Create users, set their roles, disable them
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Print the OpenAPI description of the API
+    Openapi,
+}
+
+/// Whatever ends a command; printed as one line.
+type Failure = Box<dyn std::error::Error>;
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    let Arguments { config, command } = Arguments::parse();
+    let path = config.as_deref();
+    let outcome = match command {
+        Command::Serve => serve::run(path),
+        Command::Dev(arguments) => dev::run(path, &arguments),
+        Command::Migrate => migrate::run(path),
+        Command::Check => check::run(path),
+        Command::Keys(command) => keys::run(path, command),
+        Command::Users(command) => users::run(path, command),
+        Command::Openapi => openapi::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("signet: error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration, with logs for people: for commands that end by themselves.
+fn config_of_command(path: Option<&std::path::Path>) -> Result<Config, Failure> {
+    Ok(Sources::of_process(path)?.config()?)
+}
+
+fn url_of(config: &Config) -> Result<Url, Failure> {
+    Ok(config.database.url.0.parse()?)
+}
+
+/// A database whose schema is the known one.
+fn open_database(config: &Config) -> Result<Db, Failure> {
+    let url = url_of(config)?;
+    match migrations::state(&url)? {
+        SchemaState::Current => {}
+        SchemaState::Behind(missing) => {
+            return Err(format!("the database {url} lacks {missing} migration(s): run `signet migrate`").into());
+        }
+        SchemaState::Newer(version) => return Err(migrations::Error::Newer(version).into()),
+    }
+    Ok(Db::open(url, 1, config.database.max_wait.0, Clock::system(), Metrics::default()))
+}
+
+/// Runs something asynchronous to its end.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}

@@ -1,0 +1,62 @@
+//! `signet serve`: the service as it runs in production.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+use crate::app::{App, Listeners, Running, StartError, Stopper};
+use crate::clock::Clock;
+use crate::config::{Config, Sources};
+use crate::telemetry;
+
+pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
+    let config = Sources::of_process(path)?.config()?;
+    telemetry::start(&config.log);
+    let listeners = Listeners::bind(&config)?;
+    until_stopped(config, listeners, |_| {})
+}
+
+/// Builds the service, serves, and ends on SIGTERM or SIGINT once the requests under way are answered. SIGHUP reads the
+/// keys again.
+pub(super) fn until_stopped(
+    config: Config,
+    listeners: Listeners,
+    started: impl FnOnce(&Config),
+) -> Result<(), Failure> {
+    let app = App::build(config, Clock::system())?;
+    let config = app.config.clone();
+    let (public, management) = (listeners.public()?, listeners.management()?);
+    actix_web::rt::System::new().block_on(async move {
+        let running = Running::start(app, listeners).map_err(StartError::Io)?;
+        let stopper = Arc::new(running.stopper());
+        let signals = tokio::task::spawn(obey_signals(Arc::clone(&stopper))?);
+        tracing::info!(%public, %management, issuer = config.issuer, "listening");
+        started(&config);
+        let outcome = running.run().await;
+        signals.abort();
+        tracing::info!("stopped");
+        outcome.map_err(Failure::from)
+    })
+}
+
+fn obey_signals(stopper: Arc<Stopper>) -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => {
+                    let stopper = Arc::clone(&stopper);
+                    drop(tokio::task::spawn_blocking(move || stopper.reload_keys()).await);
+                }
+            }
+        }
+        tracing::info!("stopping: no more connections are taken, requests under way are finished");
+        stopper.stop().await;
+    })
+}

@@ -1,0 +1,259 @@
+//! The database: `Db::tx` for a decision, `Db::single` for a decision that is one statement, `Db::read` for a look.
+//!
+//! Owns: the pool, transactions and their retries, the mapping of database errors.  Each use has a name, which is a
+//! metric label.  Blocking calls run on blocking threads, never on an actix worker.
+
+mod cached;
+mod connection;
+pub mod migrations;
+pub mod schema;
+pub mod types;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::QueryResult;
+use r2d2::Pool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub(crate) use cached::Cached;
+pub(crate) use connection::on;
+pub use connection::{Conn, Url};
+use connection::{Failure, Manager, Pooled, judge};
+
+use crate::clock::{Clock, Timestamp};
+use crate::metrics::{Hold, Metrics};
+
+/// What a unit of work sees: the connection and the one time that all of it happens at.
+pub struct Tx<'c> {
+    /// The connection, inside a transaction if the work asked for one.
+    pub conn: &'c mut Conn,
+    /// The time of this transaction. Everything it writes carries this and no other.
+    pub now: Timestamp,
+}
+
+/// Why the database gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Every connection stayed busy for as long as a request may wait; nothing was begun.
+    #[error("no database connection became free in time")]
+    Overloaded,
+    /// The database cannot be reached or cannot write now. If the work was being committed, it may have taken effect.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// A defect in a statement or in the code around it; the transaction was rolled back.
+    #[error("a database statement failed: {0}")]
+    Failed(String),
+}
+
+/// A handle to the database; clones share it.
+#[derive(Clone)]
+pub struct Db {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    url: Url,
+    pool: Pool<Manager>,
+    /// As many permits as connections, so that waiting is done here, asynchronously and in order of arrival.
+    connections: Arc<Semaphore>,
+    /// SQLite has one writer at a time; queueing for it here is fair, while its own busy handler sleeps and guesses.
+    writer: Option<Arc<Semaphore>>,
+    max_wait: Duration,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Read,
+    Single,
+    Transaction,
+}
+
+/// How often a transaction is begun before a serialization failure or deadlock is given up on.
+const MAX_ATTEMPTS: u32 = 5;
+
+impl Db {
+    /// Opens a pool. No connection is made yet: a database that is away comes into use when it comes back.
+    pub fn open(url: Url, pool_size: u32, max_wait: Duration, clock: Clock, metrics: Metrics) -> Self {
+        let pool = Pool::builder()
+            .max_size(pool_size)
+            .min_idle(Some(1))
+            .test_on_check_out(false)
+            .connection_timeout(max_wait)
+            .error_handler(Box::new(LogConnectionErrors))
+            .build_unchecked(Manager(url.clone()));
+        let permits = usize::try_from(pool_size).unwrap_or(1);
+        let writer = matches!(url, Url::Sqlite(_)).then(|| Arc::new(Semaphore::new(1)));
+        metrics.database_pool_size.set(i64::from(pool_size));
+        Self {
+            shared: Arc::new(Shared {
+                url,
+                pool,
+                connections: Arc::new(Semaphore::new(permits)),
+                writer,
+                max_wait,
+                clock,
+                metrics,
+            }),
+        }
+    }
+
+    /// Where the database is.
+    pub fn url(&self) -> &Url {
+        &self.shared.url
+    }
+
+    /// Runs `work` in one transaction and commits it if it returns `Ok`. It may run several times: a serialization
+    /// failure or a deadlock begins it afresh.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn tx<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run(name, Mode::Transaction, work).await
+    }
+
+    /// Runs a decision that is one guarded statement and so needs no transaction of its own: one round trip.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn single<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        statement: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run(name, Mode::Single, statement).await
+    }
+
+    /// Runs queries that change nothing.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn read<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        query: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run(name, Mode::Read, query).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        mode: Mode,
+        work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let wait = self.shared.metrics.database_wait.start_timer();
+        let turn = tokio::time::timeout(self.shared.max_wait, self.turn(mode)).await.map_err(|_| Error::Overloaded)?;
+        wait.observe_duration();
+
+        let shared = Arc::clone(&self.shared);
+        let span = tracing::Span::current();
+        // A request that goes away does not take the work with it: once begun, it is finished and the turn given back.
+        let blocking = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            span.in_scope(|| shared.run(name, mode, &work))
+        });
+        match blocking.await {
+            Ok(result) => result,
+            Err(panicked) => Err(Error::Failed(format!("{name} did not finish: {panicked}"))),
+        }
+    }
+
+    async fn turn(&self, mode: Mode) -> (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit) {
+        const OPEN: &str = "the semaphores live as long as the pool and are never closed";
+        let writer = match (&self.shared.writer, mode) {
+            (Some(writer), Mode::Single | Mode::Transaction) => {
+                Some(Arc::clone(writer).acquire_owned().await.expect(OPEN))
+            }
+            (Some(_), Mode::Read) | (None, _) => None,
+        };
+        (writer, Arc::clone(&self.shared.connections).acquire_owned().await.expect(OPEN))
+    }
+}
+
+impl Shared {
+    fn run<T>(
+        &self,
+        name: &'static str,
+        mode: Mode,
+        work: &impl Fn(&mut Tx<'_>) -> QueryResult<T>,
+    ) -> Result<T, Error> {
+        let _in_use = self.metrics.database_connections_in_use.hold();
+        let _timer = self.metrics.database_transactions.with_label_values(&[name]).start_timer();
+        let mut attempt = 1;
+        loop {
+            let mut pooled = self.pool.get().map_err(|error| Error::Unavailable(error.to_string()))?;
+            let error = match self.attempt(&mut pooled, mode, work) {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            match judge(&error) {
+                Failure::Retry if attempt < MAX_ATTEMPTS => {
+                    self.metrics.database_retries.with_label_values(&[name]).inc();
+                    attempt += 1;
+                }
+                Failure::Retry | Failure::CannotNow => return Err(Error::Unavailable(error.to_string())),
+                Failure::ConnectionLost => {
+                    pooled.lost = true;
+                    return Err(Error::Unavailable(error.to_string()));
+                }
+                Failure::Bug => return Err(Error::Failed(error.to_string())),
+            }
+        }
+    }
+
+    fn attempt<T>(
+        &self,
+        pooled: &mut Pooled,
+        mode: Mode,
+        work: &impl Fn(&mut Tx<'_>) -> QueryResult<T>,
+    ) -> QueryResult<T> {
+        if mode != Mode::Transaction {
+            return work(&mut Tx { conn: &mut pooled.conn, now: self.clock.now() });
+        }
+        pooled.conn.begin()?;
+        // Read after BEGIN: SQLite's waits for the write lock, and what happens under the lock happens at this time.
+        let now = self.clock.now();
+        match work(&mut Tx { conn: &mut pooled.conn, now }) {
+            Ok(value) => pooled.conn.commit().map(|()| value),
+            Err(error) => {
+                if let Err(rollback) = pooled.conn.rollback() {
+                    tracing::debug!(%rollback, "could not roll back; the connection is given up");
+                    pooled.lost = true;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LogConnectionErrors;
+
+impl r2d2::HandleError<diesel::ConnectionError> for LogConnectionErrors {
+    fn handle_error(&self, error: diesel::ConnectionError) {
+        tracing::warn!(%error, "could not connect to the database; trying again");
+    }
+}
+
+/// The database server's own time, if it has one: SQLite lives on our clock.
+///
+/// # Errors
+/// If it cannot be reached.
+pub fn server_time(url: &Url) -> Result<Option<Timestamp>, Error> {
+    let unavailable = |error: &dyn std::fmt::Display| Error::Unavailable(error.to_string());
+    match url.connect().map_err(|error| unavailable(&error))? {
+        Conn::Sqlite(_) => Ok(None),
+        Conn::Pg(mut c) => {
+            use diesel::prelude::*;
+            let now = diesel::select(diesel::dsl::sql::<types::Moment>("clock_timestamp()"));
+            now.get_result(&mut c).map(Some).map_err(|error| unavailable(&error))
+        }
+    }
+}

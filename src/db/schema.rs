@@ -1,0 +1,70 @@
+//! The tables as Diesel sees them; `migrations/` is what makes them.
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+    use crate::db::types::{Key, Moment};
+
+    users (id) {
+        id -> Key,
+        email -> Text,
+        email_key -> Text,
+        name -> Nullable<Text>,
+        password_hash -> Text,
+        roles -> Text,
+        is_active -> Bool,
+        is_verified -> Bool,
+        access_version -> BigInt,
+        created_at -> Moment,
+        last_login_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+    use crate::db::types::{Key, Moment};
+
+    sessions (id) {
+        id -> Key,
+        handle_digest -> Binary,
+        user_id -> Key,
+        access_version -> BigInt,
+        secret_digest -> Binary,
+        parent_digest -> Nullable<Binary>,
+        nonce -> Nullable<Binary>,
+        generation -> BigInt,
+        rotated_at -> Moment,
+        created_at -> Moment,
+        idle_expires_at -> Moment,
+        expires_at -> Moment,
+        revoked_at -> Nullable<Moment>,
+        revoked_reason -> Nullable<Text>,
+        client_id -> Text,
+        scope -> Text,
+        amr -> Text,
+        auth_time -> Moment,
+        address -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+        label -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Nullable, Text};
+    use crate::db::types::{Json, Key, Moment};
+
+    audit_events (id) {
+        id -> Key,
+        at -> Moment,
+        kind -> Text,
+        subject -> Nullable<Key>,
+        actor -> Nullable<Key>,
+        session_id -> Nullable<Key>,
+        address -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        detail -> Json,
+    }
+}
+
+diesel::joinable!(sessions -> users (user_id));
+diesel::allow_tables_to_appear_in_same_query!(users, sessions);

@@ -1,0 +1,288 @@
+//! What can go wrong for a caller, and the only place that knows how HTTP says so.
+//!
+//! `/oauth2/*` answers in the form of RFC 6749 §5.2, everything else as problem+json (RFC 9457) with a stable `code`.
+//! The bodies are written by [`http::respond`](crate::http::respond), because only there the request's id is known.
+
+use std::borrow::Cow;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use serde::Serialize;
+
+use crate::{db, hasher};
+
+/// The result of a handler or a use case.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request was not granted. Nouns, not statuses.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request is malformed as a whole; the text says how and quotes nothing of it.
+    #[error("{0}")]
+    InvalidRequest(Cow<'static, str>),
+    /// Fields that are missing, unknown or not what they should be.
+    #[error("one or more fields are invalid")]
+    InvalidFields(Vec<FieldError>),
+    /// E-mail and password do not open an account: unknown, wrong or disabled, all the same.
+    #[error("the e-mail address or the password is wrong")]
+    InvalidCredentials,
+    /// No access token where one is needed.
+    #[error("an access token is required")]
+    MissingToken,
+    /// An access token that is malformed, expired, forged, or whose session is over.
+    #[error("the access token is invalid or no longer valid")]
+    InvalidToken,
+    /// The access token is good but its scope does not reach this far (RFC 6750 §3.1).
+    #[error("the access token lacks the scope {0}")]
+    InsufficientScope(&'static str),
+    /// A refresh token that is malformed, unknown, used up, expired or revoked, all the same.
+    #[error("the refresh token is invalid, expired or revoked")]
+    InvalidGrant,
+    /// The caller is known and may not do this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// No such thing, or nothing that this caller may see.
+    #[error("there is nothing here")]
+    NotFound,
+    /// The path exists, the method does not; what does is listed.
+    #[error("this method is not supported here")]
+    MethodNotAllowed(String),
+    /// The address has an account already.
+    #[error("an account with this e-mail address exists")]
+    EmailTaken,
+    /// The body is larger than any legitimate one.
+    #[error("the body is larger than {} bytes", crate::http::body::MAX_BODY_BYTES)]
+    PayloadTooLarge,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    RequestTimeout,
+    /// Another media type or encoding than the one that this route reads.
+    #[error("this route reads {0}")]
+    UnsupportedMediaType(&'static str),
+    /// RFC 6749 §5.2: a grant that is unknown or switched off.
+    #[error("this grant type is not supported")]
+    UnsupportedGrantType,
+    /// RFC 6749 §5.2: a scope that is malformed or wider than what was granted.
+    #[error("the scope is malformed or exceeds what was granted")]
+    InvalidScope,
+    /// RFC 6749 §5.2: an unknown client, or one that authenticated and should not have.
+    #[error("the client is unknown")]
+    InvalidClient,
+    /// More work waits than can be done in time; nothing was begun.
+    #[error("the service is busy; try again")]
+    Overloaded {
+        /// Whole seconds until trying again makes sense, at least 1.
+        retry_after_seconds: u64,
+    },
+    /// The database is away. A change under way may have been made.
+    #[error("the service is temporarily unavailable; try again")]
+    Unavailable,
+    /// A defect of ours; the details are in the log.
+    #[error("something went wrong")]
+    Internal,
+}
+
+/// One field that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct FieldError {
+    /// The field's name as sent.
+    pub field: String,
+    /// What is wrong, for programs: `missing`, `unknown`, `wrong_type`, `too_short`, …
+    pub code: &'static str,
+    /// What is wrong, for people.
+    pub detail: Cow<'static, str>,
+}
+
+impl Error {
+    /// A malformed request, described without quoting it.
+    pub fn invalid_request(detail: &'static str) -> Self {
+        Self::InvalidRequest(Cow::Borrowed(detail))
+    }
+
+    /// The stable `code` of the problem document.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_)
+            | Self::RequestTimeout
+            | Self::UnsupportedGrantType
+            | Self::InvalidScope
+            | Self::InvalidClient => "invalid_request",
+            Self::InvalidFields(_) => "invalid_field",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::MissingToken | Self::InvalidToken => "invalid_token",
+            Self::InvalidGrant => "invalid_grant",
+            Self::InsufficientScope(_) | Self::Forbidden(_) => "forbidden",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::EmailTaken => "email_taken",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The status of the problem document.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidRequest(_) | Self::UnsupportedGrantType | Self::InvalidScope => StatusCode::BAD_REQUEST,
+            Self::InvalidFields(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidCredentials
+            | Self::MissingToken
+            | Self::InvalidToken
+            | Self::InvalidGrant
+            | Self::InvalidClient => StatusCode::UNAUTHORIZED,
+            Self::InsufficientScope(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::EmailTaken => StatusCode::CONFLICT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Overloaded { .. } | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The status and the `error` of the token endpoint (RFC 6749 §5.2), where nearly everything is a 400.
+    pub fn oauth(&self) -> (StatusCode, &'static str) {
+        let bad_request = StatusCode::BAD_REQUEST;
+        match self {
+            Self::InvalidRequest(_) | Self::InvalidFields(_) | Self::EmailTaken => (bad_request, "invalid_request"),
+            Self::InvalidCredentials | Self::InvalidGrant => (bad_request, "invalid_grant"),
+            Self::UnsupportedGrantType => (bad_request, "unsupported_grant_type"),
+            Self::InvalidScope => (bad_request, "invalid_scope"),
+            Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            Self::MissingToken | Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
+            Self::InsufficientScope(_) | Self::Forbidden(_) => (StatusCode::FORBIDDEN, "access_denied"),
+            Self::NotFound
+            | Self::MethodNotAllowed(_)
+            | Self::PayloadTooLarge
+            | Self::RequestTimeout
+            | Self::UnsupportedMediaType(_) => (self.status(), "invalid_request"),
+            Self::Overloaded { .. } | Self::Unavailable => (self.status(), "temporarily_unavailable"),
+            Self::Internal => (self.status(), "server_error"),
+        }
+    }
+
+    /// The body for a path, in the form that its clients read, with its status.
+    pub fn body(&self, path: &str, request_id: &str) -> (StatusCode, &'static str, Vec<u8>) {
+        if is_oauth(path) {
+            let (status, error) = self.oauth();
+            let body = OAuthError { error, error_description: self.to_string() };
+            (status, "application/json", to_json(&body))
+        } else {
+            let status = self.status();
+            let errors = if let Self::InvalidFields(errors) = self { errors.as_slice() } else { &[] };
+            let body = Problem {
+                r#type: "about:blank",
+                title: status.canonical_reason().unwrap_or_default(),
+                status: status.as_u16(),
+                code: self.code(),
+                detail: self.to_string(),
+                request_id,
+                errors,
+            };
+            (status, "application/problem+json", to_json(&body))
+        }
+    }
+
+    /// The headers that go with the error: challenges (RFC 6750 §3, RFC 6749 §5.2), `Allow`, `Retry-After`.
+    pub fn write_headers(&self, path: &str, headers: &mut HeaderMap) {
+        let challenge = match self {
+            Self::InvalidToken => Some(r#"Bearer realm="signet", error="invalid_token""#.to_owned()),
+            Self::MissingToken => Some(r#"Bearer realm="signet""#.to_owned()),
+            Self::InvalidCredentials | Self::InvalidGrant if !is_oauth(path) => {
+                Some(r#"Bearer realm="signet""#.to_owned())
+            }
+            Self::InsufficientScope(scope) => {
+                Some(format!(r#"Bearer realm="signet", error="insufficient_scope", scope="{scope}""#))
+            }
+            Self::InvalidClient => Some(r#"Basic realm="signet""#.to_owned()),
+            _ => None,
+        };
+        let mut set = |name, value: &str| {
+            headers.insert(name, HeaderValue::from_str(value).expect("our own words are valid header values"));
+        };
+        if let Some(challenge) = challenge {
+            set(header::WWW_AUTHENTICATE, &challenge);
+        }
+        match self {
+            Self::MethodNotAllowed(allowed) => set(header::ALLOW, allowed),
+            Self::Overloaded { retry_after_seconds } => set(header::RETRY_AFTER, &retry_after_seconds.to_string()),
+            Self::Unavailable => set(header::RETRY_AFTER, "1"),
+            // What is left of such a body is not read; the connection cannot carry another request.
+            Self::PayloadTooLarge | Self::RequestTimeout => set(header::CONNECTION, "close"),
+            _ => {}
+        }
+    }
+}
+
+fn is_oauth(path: &str) -> bool {
+    path.starts_with("/oauth2/")
+}
+
+fn to_json(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("error bodies are plain data")
+}
+
+/// The problem document of RFC 9457.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    /// Stable; programs decide by this.
+    code: &'static str,
+    detail: String,
+    /// The same as in the `X-Request-Id` header and in the logs.
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+/// The error of RFC 6749 §5.2.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct OAuthError {
+    error: &'static str,
+    error_description: String,
+}
+
+/// Carries the error to [`http::respond`](crate::http::respond), which writes the body.
+impl actix_web::ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+    fn error_response(&self) -> actix_web::HttpResponse {
+        actix_web::HttpResponse::new(self.status())
+    }
+}
+
+impl From<db::Error> for Error {
+    fn from(error: db::Error) -> Self {
+        match error {
+            db::Error::Overloaded => Self::Overloaded { retry_after_seconds: 1 },
+            db::Error::Unavailable(_) => {
+                tracing::warn!(%error, "the database did not answer");
+                Self::Unavailable
+            }
+            db::Error::Failed(_) => {
+                tracing::error!(%error, "a defect: a database statement failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<hasher::Error> for Error {
+    fn from(error: hasher::Error) -> Self {
+        match error {
+            hasher::Error::Overloaded { wait } => Self::Overloaded { retry_after_seconds: wait.as_secs().max(1) },
+            hasher::Error::Malformed(_) => {
+                tracing::error!(%error, "a stored password hash cannot be read");
+                Self::Internal
+            }
+        }
+    }
+}

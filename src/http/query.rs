@@ -1,0 +1,68 @@
+//! Query strings of listings: where to go on, and how much.
+
+use std::future::{Ready, ready};
+use std::str::FromStr;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+
+use crate::error::{Error, FieldError, Result};
+
+/// A page of a listing: `?limit=…&after=…`.
+pub struct Page<Id> {
+    /// The last item of the page before.
+    pub after: Option<Id>,
+    /// How many, 1 to 100.
+    pub limit: u16,
+}
+
+const DEFAULT_LIMIT: u16 = 20;
+const MAX_LIMIT: u16 = 100;
+
+impl<Id: FromStr> FromRequest for Page<Id> {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(parse(http.query_string()))
+    }
+}
+
+fn parse<Id: FromStr>(query: &str) -> Result<Page<Id>> {
+    let mut page = Page { after: None, limit: DEFAULT_LIMIT };
+    let refuse = |field: &str, code, detail: &'static str| {
+        Error::InvalidFields(vec![FieldError { field: field.to_owned(), code, detail: detail.into() }])
+    };
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "after" => {
+                let after =
+                    value.parse().map_err(|_| refuse("after", "malformed", "this is not the `next` of a page"))?;
+                page.after = Some(after);
+            }
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+                page.limit = limit.ok_or_else(|| refuse("limit", "out_of_range", "a page has 1 to 100 items"))?;
+            }
+            _ => {
+                return Err(refuse(&name.chars().take(64).collect::<String>(), "unknown", "there is no such parameter"));
+            }
+        }
+    }
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_bounded() {
+        let page = |query: &str| parse::<u8>(query).ok().map(|page| (page.after, page.limit));
+        assert_eq!(page(""), Some((None, 20)));
+        assert_eq!(page("limit=100&after=7"), Some((Some(7), 100)));
+        for query in ["limit=0", "limit=101", "limit=-1", "limit=1e9", "limit=", "after=x", "page=1"] {
+            assert_eq!(page(query), None, "{query}");
+        }
+    }
+}

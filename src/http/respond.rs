@@ -1,0 +1,154 @@
+//! Around every request: its id, its span, its metrics, the security headers, and the body of whatever went wrong.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::HttpResponse;
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use futures_util::FutureExt;
+use tracing_actix_web::RootSpanBuilder;
+
+use super::origin::{REQUEST_ID, RequestId};
+use crate::app::App;
+use crate::error::Error;
+
+/// Gives each request its id and a span that carries it. No address, no user agent, no query: logs hold nothing personal.
+pub struct RequestSpan;
+
+impl RootSpanBuilder for RequestSpan {
+    fn on_request_start(request: &ServiceRequest) -> tracing::Span {
+        let now = request.app_data::<Data<App>>().map(|app| app.clock.now());
+        let id = RequestId::assign(request, now.expect("every listener carries the application"));
+        tracing::info_span!("request", request_id = %id.0, method = %request.method(), route = tracing::field::Empty)
+    }
+
+    fn on_request_end<B: MessageBody>(_: tracing::Span, _: &Result<ServiceResponse<B>, actix_web::Error>) {}
+}
+
+/// The middleware: calls the rest and makes every outcome an answer.
+pub async fn respond<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    let begun = Instant::now();
+    let app = Data::clone(request.app_data::<Data<App>>().expect("every listener carries the application"));
+    let (http, path) = (request.request().clone(), request.path().to_owned());
+    let route = request.match_pattern();
+    let id = RequestId::of(&request);
+
+    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let mut response = match outcome {
+        Ok(Ok(response)) => response.map_into_left_body(),
+        Ok(Err(error)) => ServiceResponse::new(http, HttpResponse::from_error(error).map_into_right_body()),
+        Err(_panic) => {
+            app.metrics.http_panics.inc();
+            tracing::error!("a defect: the handler panicked");
+            ServiceResponse::new(http, HttpResponse::from_error(Error::Internal).map_into_right_body())
+        }
+    };
+    if let Some(answer) = what_went_wrong(&response).map(|error| error_answer(&error, &path, &id.0)) {
+        response = replace(response, answer);
+    }
+    write_headers(response.headers_mut(), &id.0, app.config.is_https());
+    observe(&app, &response, route.as_deref(), begun);
+    Ok(response)
+}
+
+/// Our own error, or one that fits what the framework refused. Answers that are no errors have none.
+fn what_went_wrong<B>(response: &ServiceResponse<B>) -> Option<OwnOrFitting<'_>> {
+    let error = response.response().error()?;
+    if let Some(own) = error.as_error::<Error>() {
+        return Some(OwnOrFitting::Own(own));
+    }
+    Some(OwnOrFitting::Fitting(match error.as_response_error().status_code() {
+        StatusCode::NOT_FOUND => Error::NotFound,
+        StatusCode::PAYLOAD_TOO_LARGE => Error::PayloadTooLarge,
+        status if status.is_client_error() => Error::invalid_request("the request is malformed"),
+        _ => {
+            tracing::error!(%error, "a defect: the framework failed");
+            Error::Internal
+        }
+    }))
+}
+
+enum OwnOrFitting<'a> {
+    Own(&'a Error),
+    Fitting(Error),
+}
+
+impl std::ops::Deref for OwnOrFitting<'_> {
+    type Target = Error;
+    fn deref(&self) -> &Error {
+        match self {
+            Self::Own(error) => error,
+            Self::Fitting(error) => error,
+        }
+    }
+}
+
+fn error_answer(error: &Error, path: &str, id: &str) -> HttpResponse {
+    let (status, content_type, body) = error.body(path, id);
+    let mut answer = HttpResponse::build(status).content_type(content_type).body(body);
+    error.write_headers(path, answer.headers_mut());
+    answer
+}
+
+/// Headers that an inner layer set for every outcome, such as those of CORS, are kept.
+fn replace<B: MessageBody>(
+    response: ServiceResponse<EitherBody<B, BoxBody>>,
+    mut answer: HttpResponse,
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    for (name, value) in response.headers() {
+        if *name != header::CONTENT_TYPE && !answer.headers().contains_key(name) {
+            answer.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    ServiceResponse::new(response.request().clone(), answer.map_into_right_body())
+}
+
+fn write_headers(headers: &mut HeaderMap, id: &str, is_https: bool) {
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if is_https {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+    }
+    if headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_some_and(|origin| origin == "*") {
+        headers
+            .insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin"));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    headers.insert(REQUEST_ID, HeaderValue::from_str(id).expect("a request id is plain ASCII"));
+}
+
+/// One line and one count for each request. A route is its pattern, a method one of those that we know: labels are few.
+fn observe<B>(app: &App, response: &ServiceResponse<B>, route: Option<&str>, begun: Instant) {
+    let route = route.unwrap_or("(none)");
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::PUT, Method::DELETE, Method::OPTIONS];
+    let method = response.request().method();
+    let method = if known.contains(method) { method.as_str() } else { "(other)" };
+    let status = response.status();
+    let took = begun.elapsed();
+    app.metrics.http_requests.with_label_values(&[method, route, status.as_str()]).inc();
+    app.metrics.http_latency.with_label_values(&[method, route]).observe(took.as_secs_f64());
+    tracing::Span::current().record("route", route);
+    let (status, micros) = (status.as_u16(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    if status >= 500 {
+        tracing::warn!(status, duration_us = micros, "request failed");
+    } else {
+        tracing::info!(status, duration_us = micros, "request answered");
+    }
+}

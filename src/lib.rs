@@ -1,0 +1,43 @@
+//! Signet: an identity and token service.
+//!
+//! A signet ring presses a seal that anybody can check without asking its owner. Signet keeps users and their sessions,
+//! signs short ES256 access tokens, and publishes the keys with which every sibling service verifies them offline.
+//!
+//! # One request, from the row to the SQL
+//!
+//! ```text
+//! POST /v1/auth/refresh
+//!   routes.rs              the row: method, path, who may call, handler
+//!   session/refresh.rs     handle → refresh: one guarded UPDATE; if it matches nothing, `decide` under the row's lock
+//!     session/family.rs      … by the state table, which is pure
+//!     session/store.rs       … and writes what was decided, with its audit event, in one transaction
+//!   token/issue.rs         signs the access token with the key whose time it is
+//!   http/respond.rs        adds the request's id and the headers; makes an error a problem document
+//! ```
+//!
+//! # Where things are
+//!
+//! Features: [`account`], [`session`], [`token`], [`oauth`], [`audit`]. Rules that know neither HTTP nor SQL:
+//! [`access`], [`session::family`], [`token::keyring`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`]. What holds it
+//! together: [`app`], [`routes`], [`error`], [`config`], [`metrics`], [`cli`].
+
+pub mod access;
+pub mod account;
+pub mod app;
+pub mod audit;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod field;
+pub mod hasher;
+pub mod http;
+pub mod jobs;
+pub mod metrics;
+pub mod oauth;
+mod random;
+pub mod routes;
+pub mod session;
+pub mod telemetry;
+pub mod token;

@@ -1,0 +1,4 @@
+//! One file per grant type. A grant only says which session it leads to; the endpoint does what all have in common.
+
+pub(super) mod password;
+pub(super) mod refresh_token;

@@ -1,0 +1,34 @@
+//! `grant_type=password` (RFC 6749 §4.3), off unless `oauth.password_grant` is set.
+//!
+//! OAuth 2.1 drops it, since it trains users to hand their password to other programs. FastAPI's `OAuth2PasswordBearer`
+//! and Swagger's "Authorize" button know nothing else.
+
+use crate::account::email::Email;
+use crate::account::password::Password;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::http::form::Form;
+use crate::http::origin::Origin;
+use crate::oauth::client::Client;
+use crate::session::login;
+use crate::session::open::{Opened, Terms};
+
+/// Logs in with `username`, which is the e-mail address, and `password`.
+pub(in crate::oauth) async fn run(app: &App, client: Option<Client>, form: &mut Form, from: Origin) -> Result<Opened> {
+    if !app.config.oauth.password_grant {
+        return Err(Error::UnsupportedGrantType);
+    }
+    let username = form.require("username", "username is missing")?;
+    let password = form.require("password", "password is missing")?;
+    // What is no address and what is no password belong to no account.
+    let email = Email::parse(&username).map_err(|_| Error::InvalidCredentials)?;
+    let password = Password::parse(&password).map_err(|_| Error::InvalidCredentials)?;
+    let mut terms = Terms::first_party(app, None);
+    if let Some(client) = client {
+        if !client.is_registered(&app.config) {
+            return Err(Error::InvalidClient);
+        }
+        terms.client_id = client.id;
+    }
+    login::log_in(app, email, &password, terms, from).await
+}

@@ -1,0 +1,44 @@
+//! `POST /oauth2/token` — the token endpoint (RFC 6749 §3.2).
+//!
+//! Owns the phases that all grants share, so that none can forget one: read the form, name the client, parse the scope,
+//! run the grant, narrow, issue.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::client::Client;
+use super::grant;
+use crate::access::scope::Scope;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::http::form::Form;
+use crate::http::origin::Origin;
+use crate::session::Grant;
+
+/// Answers 200 with tokens.
+pub async fn handle(app: Data<App>, http: HttpRequest, from: Origin, mut form: Form) -> Result<HttpResponse> {
+    let grant_type = form.require("grant_type", "grant_type is missing")?;
+    let client = Client::of(&http, &mut form)?;
+    let requested = form.take("scope").map(|scope| scope.parse::<Scope>()).transpose();
+    let requested = requested.map_err(|_| Error::InvalidScope)?;
+    // A scope that no session can have is refused before anything is spent on it.
+    app.config.oauth.scope.narrowed_to(requested.as_ref()).map_err(|_| Error::InvalidScope)?;
+
+    let (grant, user): (Grant, _) = match grant_type.as_str() {
+        "refresh_token" => {
+            let grant = grant::refresh_token::run(&app, client, &mut form, from).await?;
+            let user = app.issuer.profile(&app.db, grant.user_id).await?;
+            (grant, user)
+        }
+        "password" => {
+            let opened = grant::password::run(&app, client, &mut form, from).await?;
+            (opened.grant, Some(opened.user))
+        }
+        _ => return Err(Error::UnsupportedGrantType),
+    };
+
+    // The access token may reach less far than its session; the session keeps its scope (RFC 6749 §6).
+    let scope = grant.scope.narrowed_to(requested.as_ref()).map_err(|_| Error::InvalidScope)?;
+    let tokens = app.issuer.tokens(&grant, Some(scope), user.as_ref(), app.clock.now())?;
+    Ok(HttpResponse::Ok().json(tokens))
+}

@@ -1,0 +1,124 @@
+//! THE table: every route of the service, who may call it, and its handler.
+//!
+//! A new route starts as a row here; `tests/api/matrix.rs` fails until each actor's answer to it is written down.
+
+use actix_cors::Cors;
+use actix_web::http::{Method, header};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, Route as Service};
+
+use crate::account::{change_password, me, register};
+use crate::config::Config;
+use crate::error::Error;
+use crate::http::{cookie, health};
+use crate::oauth::{metadata, token};
+use crate::session::{list, login, logout, refresh, revoke};
+use crate::token::jwks;
+
+/// A row of the table.
+pub struct Route {
+    /// `GET` answers `HEAD` too.
+    pub method: Method,
+    /// The pattern, as in metrics.
+    pub path: &'static str,
+    /// Who may call it.
+    pub caller: Caller,
+    /// Makes the service.
+    service: fn() -> Service,
+}
+
+/// What a caller has to present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// Nothing.
+    Anyone,
+    /// Nothing, and pages of any origin may read the answer.
+    AnyoneAnywhere,
+    /// A refresh token, in the body or in the cookie.
+    RefreshToken,
+    /// An access token, or a refresh token.
+    AnyToken,
+    /// An access token with the scope `account`, of a session that is alive.
+    Account,
+}
+
+/// What clients and sibling services see.
+pub const PUBLIC: &[Route] = &[
+    route(Method::POST, "/v1/auth/register", Caller::Anyone, || web::to(register::handle)),
+    route(Method::POST, "/v1/auth/login", Caller::Anyone, || web::to(login::handle)),
+    route(Method::POST, "/v1/auth/refresh", Caller::RefreshToken, || web::to(refresh::handle)),
+    route(Method::POST, "/v1/auth/logout", Caller::AnyToken, || web::to(logout::handle)),
+    route(Method::GET, "/v1/auth/me", Caller::Account, || web::to(me::show)),
+    route(Method::PATCH, "/v1/auth/me", Caller::Account, || web::to(me::change)),
+    route(Method::POST, "/v1/auth/change-password", Caller::Account, || web::to(change_password::handle)),
+    route(Method::GET, "/v1/auth/sessions", Caller::Account, || web::to(list::handle)),
+    route(Method::DELETE, "/v1/auth/sessions/{id}", Caller::Account, || web::to(revoke::handle)),
+    route(Method::POST, "/oauth2/token", Caller::Anyone, || web::to(token::handle)),
+    route(Method::GET, "/.well-known/jwks.json", Caller::AnyoneAnywhere, || web::to(jwks::handle)),
+    route(Method::GET, "/.well-known/oauth-authorization-server", Caller::AnyoneAnywhere, || web::to(metadata::handle)),
+    route(Method::GET, "/.well-known/openid-configuration", Caller::AnyoneAnywhere, || web::to(metadata::handle)),
+];
+
+/// What operators see, on a listener of its own.
+pub const MANAGEMENT: &[Route] = &[
+    route(Method::GET, "/metrics", Caller::Anyone, || web::to(health::metrics)),
+    route(Method::GET, "/health/live", Caller::Anyone, || web::to(health::live)),
+    route(Method::GET, "/health/ready", Caller::Anyone, || web::to(health::ready)),
+];
+
+const fn route(method: Method, path: &'static str, caller: Caller, service: fn() -> Service) -> Route {
+    Route { method, path, caller, service }
+}
+
+/// Registers a table: one resource for each path, 405 for its other methods, 404 for every other path.
+pub fn register(routes: &'static [Route], config: &Config, actix: &mut ServiceConfig) {
+    let mut paths: Vec<&str> = routes.iter().map(|route| route.path).collect();
+    paths.dedup();
+    for path in paths {
+        let rows: Vec<&Route> = routes.iter().filter(|route| route.path == path).collect();
+        let allowed = allowed_methods(&rows);
+        let mut resource = web::resource(path);
+        for row in &rows {
+            resource = resource.route((row.service)().method(row.method.clone()));
+            if row.method == Method::GET {
+                resource = resource.route((row.service)().method(Method::HEAD));
+            }
+        }
+        let refuse = move |_: HttpRequest| {
+            let error = Error::MethodNotAllowed(allowed.clone());
+            async move { Err::<actix_web::HttpResponse, _>(error) }
+        };
+        let resource = resource.default_service(web::to(refuse));
+        // The documents that anyone may read say so themselves, in the same words to every origin.
+        if rows.iter().any(|row| row.caller == Caller::AnyoneAnywhere) {
+            actix.service(resource);
+        } else {
+            actix.service(resource.wrap(cors(config)));
+        }
+    }
+    actix.default_service(web::to(async || Err::<actix_web::HttpResponse, _>(Error::NotFound)));
+}
+
+fn allowed_methods(rows: &[&Route]) -> String {
+    let mut methods: Vec<&str> = rows.iter().map(|row| row.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.join(", ")
+}
+
+/// Pages of the listed origins may call the API, with cookies; pages of any other may not (and never all of them).
+fn cors(config: &Config) -> Cors {
+    let mut cors = Cors::default()
+        .allowed_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .allowed_header(cookie::CSRF_HEADER)
+        .expose_headers([header::RETRY_AFTER, header::HeaderName::from_static("x-request-id")])
+        .supports_credentials()
+        .block_on_origin_mismatch(false)
+        .max_age(600);
+    for origin in &config.public.allowed_origins {
+        cors = cors.allowed_origin(origin);
+    }
+    cors
+}

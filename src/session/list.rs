@@ -1,0 +1,69 @@
+//! `GET /v1/auth/sessions` — where the caller is signed in.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde::Serialize;
+
+use super::SessionId;
+use super::store::{self, Listed};
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::http::bearer::Account;
+use crate::http::query::Page;
+
+/// One of the caller's sessions.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct SessionItem {
+    id: SessionId,
+    /// Whether it is the one that asks.
+    current: bool,
+    client_id: String,
+    label: Option<String>,
+    created_at: Timestamp,
+    /// The log-in or the last refresh.
+    last_used_at: Timestamp,
+    /// When it ends unless it is refreshed before.
+    expires_at: Timestamp,
+    /// Where the log-in came from.
+    address: Option<String>,
+    user_agent: Option<String>,
+}
+
+/// A page of sessions, newest first.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct SessionPage {
+    sessions: Vec<SessionItem>,
+    /// The `after` of the next page; `null` on the last.
+    next: Option<SessionId>,
+}
+
+/// Answers 200 with a page.
+pub async fn handle(app: Data<App>, Account { caller, .. }: Account, page: Page<SessionId>) -> Result<HttpResponse> {
+    let Page { after, limit } = page;
+    let mut listed = app
+        .db
+        .read("session.list", move |tx| store::list_live(tx, caller.user_id, after, i64::from(limit) + 1))
+        .await?;
+    let more = listed.len() > usize::from(limit);
+    listed.truncate(usize::from(limit));
+    let next = if more { listed.last().map(|last| last.id) } else { None };
+    let sessions = listed.into_iter().map(|session| SessionItem::new(session, caller.session_id)).collect();
+    Ok(HttpResponse::Ok().json(SessionPage { sessions, next }))
+}
+
+impl SessionItem {
+    fn new(session: Listed, current: SessionId) -> Self {
+        Self {
+            id: session.id,
+            current: session.id == current,
+            client_id: session.client_id,
+            label: session.label,
+            created_at: session.created_at,
+            last_used_at: session.rotated_at,
+            expires_at: session.idle_expires_at.min(session.expires_at),
+            address: session.address,
+            user_agent: session.user_agent,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `POST /v1/auth/login` — trade an e-mail address and a password for a session.
+//!
+//! Exactly one hash is verified whatever is wrong, one transaction is written, and one answer is given: unknown address,
+//! wrong password and disabled account differ in nothing that the caller can see.
+//!
+//! Owns: sessions.  Emits: LoggedIn, LoginFailed.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+
+use super::open::{self, Opened, Terms};
+use crate::account::email::Email;
+use crate::account::password::Password;
+use crate::account::store::{self as accounts, Credentials};
+use crate::app::App;
+use crate::audit::{self, Event, LoginFailure};
+use crate::error::{Error, Result};
+use crate::field::Text;
+use crate::hasher::Verdict;
+use crate::http::body::{Json, request_body};
+use crate::http::origin::Origin;
+
+request_body! {
+    /// Who somebody says they are.
+    pub struct Request {
+        /// The account's address, in any spelling.
+        email: Email,
+        /// The account's password.
+        password: Password,
+        /// Keep the refresh token in a cookie instead of the body.
+        cookie: bool,
+        /// A name for this session, for the user's own list.
+        label: Option<Text>,
+    }
+}
+
+/// Answers 200 with the user and tokens.
+pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> Result<HttpResponse> {
+    let terms = Terms::first_party(&app, body.label);
+    let opened = log_in(&app, body.email, &body.password, terms, from).await?;
+    opened.answer(&app, &mut HttpResponse::Ok(), body.cookie)
+}
+
+/// Checks the password and opens a session on `terms`.
+///
+/// # Errors
+/// [`Error::InvalidCredentials`] for every reason that lies with the caller.
+pub async fn log_in(app: &App, email: Email, password: &Password, terms: Terms, from: Origin) -> Result<Opened> {
+    let found = app.db.read("session.credentials", move |tx| accounts::find_credentials(tx, &email)).await?;
+    let stored = found.as_ref().map(|credentials| credentials.password_hash.as_str());
+    let verdict = app.hasher.verify(password, stored).await?;
+    let outcome = match (found, verdict) {
+        (None, _) => Err((None, LoginFailure::UnknownUser)),
+        (Some(found), Verdict::Wrong) => Err((Some(found), LoginFailure::WrongPassword)),
+        (Some(found), Verdict::Right { .. }) if !found.is_active => Err((Some(found), LoginFailure::Disabled)),
+        (Some(found), Verdict::Right { outdated: false }) => Ok((found, None)),
+        (Some(found), Verdict::Right { outdated: true }) => Ok((found, Some(app.hasher.hash(password).await?))),
+    };
+    let opened = app
+        .db
+        .tx("session.login", move |tx| {
+            let (found, failure) = match &outcome {
+                Ok((found, new_hash)) => match accounts::mark_login(tx, found, new_hash.as_deref())? {
+                    Some(standing) => {
+                        let opened = open::open(tx, standing, &terms, &from)?;
+                        let event = Event::LoggedIn { user: opened.user.id, session: opened.grant.session_id };
+                        audit::record(tx, &from, &event)?;
+                        return Ok(Ok(opened));
+                    }
+                    None => (Some(found), LoginFailure::Changed),
+                },
+                Err((found, failure)) => (found.as_ref(), *failure),
+            };
+            let user = found.map(|Credentials { id, .. }| *id);
+            audit::record(tx, &from, &Event::LoginFailed { user, reason: failure })?;
+            Ok(Err(failure))
+        })
+        .await?;
+    let label = match &opened {
+        Ok(_) => "success",
+        Err(failure) => failure.as_str(),
+    };
+    app.metrics.logins.with_label_values(&[label]).inc();
+    opened.map_err(|_| Error::InvalidCredentials)
+}

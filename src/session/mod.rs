@@ -1,0 +1,79 @@
+//! Sessions: refresh-token families, one row each, from log-in to their end.
+//!
+//! [`family`] is the state table, [`token`] the format; the other files are one route or verb each.
+//!
+//! Owns: sessions.  Emits: LoggedIn, LoginFailed, LoggedOut, TokenReused, ResponseRecovered, SessionRevoked.
+
+pub mod caller;
+pub mod family;
+pub mod list;
+pub mod login;
+pub mod logout;
+pub mod open;
+pub mod refresh;
+pub mod revoke;
+mod store;
+pub mod token;
+
+pub(crate) use store::{revoke_all, revoke_others, set_access_version};
+
+use crate::access::scope::Scope;
+use crate::account::UserId;
+use crate::clock::Timestamp;
+use crate::db::types::id;
+use token::RefreshToken;
+
+id! {
+    /// Names a session to its user and to sibling services (`sid`). Knowing it neither opens nor ends anything.
+    SessionId
+}
+
+/// What a session entitles to at this moment: the claims of the next access token, and the refresh token to send.
+#[derive(Debug)]
+pub struct Grant {
+    /// `sid`.
+    pub session_id: SessionId,
+    /// `sub`.
+    pub user_id: UserId,
+    /// The roles as they are under the row's lock.
+    pub roles: crate::access::role::Roles,
+    /// The whole scope of the session.
+    pub scope: Scope,
+    /// `client_id`.
+    pub client_id: String,
+    /// `auth_time`: when the password was checked.
+    pub auth_time: Timestamp,
+    /// How the user proved who they are (RFC 8176), space-separated.
+    pub amr: String,
+    /// The refresh token in force.
+    pub refresh_token: RefreshToken,
+    /// When it expires unless it is used before.
+    pub refresh_expires_at: Timestamp,
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RevokedReason {
+    /// Its user logged out.
+    Logout,
+    /// Its user ended it from another session.
+    RevokedByUser,
+    /// A second holder showed up.
+    TokenReused,
+    /// The password was changed in another session.
+    PasswordChanged,
+    /// The user was disabled.
+    UserDisabled,
+}
+
+impl RevokedReason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::RevokedByUser => "revoked_by_user",
+            Self::TokenReused => "token_reused",
+            Self::PasswordChanged => "password_changed",
+            Self::UserDisabled => "user_disabled",
+        }
+    }
+}

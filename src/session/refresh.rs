@@ -1,0 +1,216 @@
+//! `POST /v1/auth/refresh` — trade a refresh token for a new pair.
+//!
+//! Obeys RFC 9700 §4.14.2: a superseded token revokes its family, except for the honest retry; [`family`](super::family)
+//! has the state table. The happy path is one statement; anything else is decided under the row's lock.
+//!
+//! Owns: sessions.  Emits: TokenReused, ResponseRecovered.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use diesel::QueryResult;
+
+use super::family::{Cause, Rules, Verdict};
+use super::store::{self, Locked, Rotated};
+use super::token::{Nonce, RefreshToken};
+use super::{Grant, RevokedReason};
+use crate::app::App;
+use crate::audit::{self, Event};
+use crate::clock::Timestamp;
+use crate::db::Tx;
+use crate::error::{Error, Result};
+use crate::http::body::{MaybeJson, request_body};
+use crate::http::cookie;
+use crate::http::origin::Origin;
+
+request_body! {
+    /// The token, unless the cookie carries it.
+    pub struct Request {
+        /// The newest refresh token of the session.
+        refresh_token: Option<RefreshTokenField>,
+    }
+}
+
+/// A refresh token as a field: any string is taken here, so that a mangled token is answered as a refresh token that
+/// does not work and not as a malformed field.
+#[derive(Clone)]
+pub struct RefreshTokenField(zeroize::Zeroizing<String>);
+
+impl crate::field::FromField for RefreshTokenField {
+    fn from_text(text: String) -> Result<Self, crate::field::Invalid> {
+        Ok(Self(text.into()))
+    }
+    fn schema() -> schemars::Schema {
+        schemars::json_schema!({"type": "string"})
+    }
+}
+
+impl RefreshTokenField {
+    /// The token, if the text is one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidGrant`].
+    pub fn parse(&self) -> Result<RefreshToken> {
+        RefreshToken::parse(&self.0).map_err(|_| Error::InvalidGrant)
+    }
+}
+
+/// Answers 200 with tokens; to a cookie with a cookie.
+pub async fn handle(
+    app: Data<App>,
+    http: HttpRequest,
+    from: Origin,
+    MaybeJson(body): MaybeJson<Request>,
+) -> Result<HttpResponse> {
+    let from_body = body.and_then(|body| body.refresh_token);
+    let browser_mode = from_body.is_none();
+    let presented = match from_body {
+        Some(token) => token.parse(),
+        None => cookie::presented(&app.config, &http)?,
+    };
+    let presented = presented.inspect_err(|_| count(&app, "mangled"))?;
+    let grant = refresh(&app, presented, None, from).await?;
+    let user = app.issuer.profile(&app.db, grant.user_id).await?;
+    let now = app.clock.now();
+    let mut tokens = app.issuer.tokens(&grant, None, user.as_ref(), now)?;
+    let mut answer = HttpResponse::Ok();
+    if browser_mode {
+        answer.cookie(cookie::carrying(&app.config, &grant, now));
+        tokens.without_refresh_token();
+    }
+    Ok(answer.json(tokens))
+}
+
+/// What a presented token led to. Whatever is in here was committed.
+enum Outcome {
+    Rotated(Grant),
+    Repeated(Grant),
+    Recovered(Grant),
+    Dead(Cause),
+    Reused,
+    Unknown,
+    OtherClient,
+}
+
+/// Refreshes the session of `presented`, which must be bound to `client_id` if the client names itself.
+///
+/// # Errors
+/// [`Error::InvalidGrant`] for every reason that lies with the token; never because the database is away.
+pub async fn refresh(app: &App, presented: RefreshToken, client_id: Option<String>, from: Origin) -> Result<Grant> {
+    let rules = app.rules();
+    let nonce = Nonce::generate();
+    let (token, client) = (presented.clone(), client_id.clone());
+    let rotated = app
+        .db
+        .single("session.rotate", move |tx| {
+            store::rotate_current(tx, &token, client.as_deref(), nonce, rules.idle_ttl)
+                .map(|rotated| rotated.map(|rotated| (rotated, tx.now)))
+        })
+        .await?;
+    let outcome = match rotated {
+        Some((rotated, now)) => Outcome::Rotated(grant_of(rotated, presented.successor(&nonce), now, &rules)),
+        None => {
+            app.db.tx("session.refresh", move |tx| decide(tx, &presented, client_id.as_deref(), &rules, &from)).await?
+        }
+    };
+    let (label, granted) = match outcome {
+        Outcome::Rotated(grant) => ("rotated", Ok(grant)),
+        Outcome::Repeated(grant) => ("repeated", Ok(grant)),
+        Outcome::Recovered(grant) => ("recovered", Ok(grant)),
+        Outcome::Dead(Cause::Revoked) => ("revoked", Err(Error::InvalidGrant)),
+        Outcome::Dead(Cause::Expired) => ("expired", Err(Error::InvalidGrant)),
+        Outcome::Dead(Cause::Disabled) => ("disabled", Err(Error::InvalidGrant)),
+        Outcome::Reused => ("reused", Err(Error::InvalidGrant)),
+        Outcome::Unknown => ("unknown", Err(Error::InvalidGrant)),
+        Outcome::OtherClient => ("other_client", Err(Error::InvalidGrant)),
+    };
+    count(app, label);
+    granted
+}
+
+fn count(app: &App, outcome: &str) {
+    app.metrics.refreshes.with_label_values(&[outcome]).inc();
+}
+
+fn grant_of(rotated: Rotated, refresh_token: RefreshToken, now: Timestamp, rules: &Rules) -> Grant {
+    Grant {
+        session_id: rotated.id,
+        user_id: rotated.user_id,
+        roles: rotated.roles.expect("the statement matched the user's access version, so there is a user"),
+        scope: rotated.scope,
+        client_id: rotated.client_id,
+        auth_time: rotated.auth_time,
+        amr: rotated.amr,
+        refresh_token,
+        refresh_expires_at: (now + rules.idle_ttl).min(rotated.expires_at),
+    }
+}
+
+/// The state table under the row's lock.
+fn decide(
+    tx: &mut Tx<'_>,
+    presented: &RefreshToken,
+    client_id: Option<&str>,
+    rules: &Rules,
+    from: &Origin,
+) -> QueryResult<Outcome> {
+    let Some(locked) = store::lock_session(tx, presented.handle_digest())? else {
+        return Ok(Outcome::Unknown);
+    };
+    if client_id.is_some_and(|client_id| client_id != locked.client_id) {
+        return Ok(Outcome::OtherClient);
+    }
+    match locked.family.judge(&presented.secret_digest(), tx.now, rules) {
+        Verdict::Dead(cause) => Ok(Outcome::Dead(cause)),
+        Verdict::Rotate => rotate(tx, locked, presented, rules).map(Outcome::Rotated),
+        Verdict::Repeat(nonce) => {
+            let expires_at = locked.family.refresh_expires_at();
+            Ok(Outcome::Repeated(locked.into_grant(presented.successor(&nonce), expires_at)))
+        }
+        Verdict::Recover => {
+            let event = Event::ResponseRecovered {
+                user: locked.user_id,
+                session: locked.id,
+                generation: locked.generation + 1,
+            };
+            audit::record(tx, from, &event)?;
+            rotate(tx, locked, presented, rules).map(Outcome::Recovered)
+        }
+        Verdict::Reused => {
+            end_reused(tx, &locked, from)?;
+            Ok(Outcome::Reused)
+        }
+    }
+}
+
+/// Ends a session that two parties hold.
+pub(super) fn end_reused(tx: &mut Tx<'_>, locked: &Locked, from: &Origin) -> QueryResult<()> {
+    store::revoke_one(tx, locked.user_id, locked.id, RevokedReason::TokenReused)?;
+    let event = Event::TokenReused { user: locked.user_id, session: locked.id, generation: locked.generation };
+    audit::record(tx, from, &event)
+}
+
+/// The next generation descends from the presented token, be it the current one or, when its successor was lost, the
+/// parent.
+fn rotate(tx: &mut Tx<'_>, locked: Locked, presented: &RefreshToken, rules: &Rules) -> QueryResult<Grant> {
+    let nonce = Nonce::generate();
+    let idle_expires_at = tx.now + rules.idle_ttl;
+    store::rotate_locked(tx, &locked, presented, nonce, idle_expires_at)?;
+    let expires_at = idle_expires_at.min(locked.family.expires_at);
+    Ok(locked.into_grant(presented.successor(&nonce), expires_at))
+}
+
+impl Locked {
+    fn into_grant(self, refresh_token: RefreshToken, refresh_expires_at: Timestamp) -> Grant {
+        Grant {
+            session_id: self.id,
+            user_id: self.user_id,
+            roles: self.roles,
+            scope: self.scope,
+            client_id: self.client_id,
+            auth_time: self.auth_time,
+            amr: self.amr,
+            refresh_token,
+            refresh_expires_at,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The queries on `sessions`.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use super::family::{Family, Parent};
+use super::token::{HandleDigest, Nonce, RefreshToken, SecretDigest};
+use super::{RevokedReason, SessionId};
+use crate::access::role::Roles;
+use crate::access::scope::Scope;
+use crate::account::store::UserRow;
+use crate::account::{User, UserId};
+use crate::clock::Timestamp;
+use crate::db::schema::{sessions, users};
+use crate::db::{Cached, Tx, on};
+
+/// A session to be.
+pub(super) struct NewSession<'a> {
+    pub(super) token: &'a RefreshToken,
+    pub(super) user_id: UserId,
+    pub(super) access_version: i64,
+    pub(super) idle_expires_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) client_id: &'a str,
+    pub(super) scope: &'a Scope,
+    pub(super) amr: &'a str,
+    pub(super) address: Option<String>,
+    pub(super) user_agent: Option<&'a str>,
+    pub(super) label: Option<&'a str>,
+}
+
+pub(super) fn insert_session(tx: &mut Tx<'_>, new: &NewSession<'_>) -> QueryResult<SessionId> {
+    let id = SessionId::new(tx.now);
+    let row = (
+        (sessions::id.eq(id), sessions::user_id.eq(new.user_id), sessions::access_version.eq(new.access_version)),
+        sessions::handle_digest.eq(new.token.handle_digest()),
+        sessions::secret_digest.eq(new.token.secret_digest()),
+        sessions::generation.eq(0),
+        (sessions::created_at.eq(tx.now), sessions::rotated_at.eq(tx.now), sessions::auth_time.eq(tx.now)),
+        (sessions::idle_expires_at.eq(new.idle_expires_at), sessions::expires_at.eq(new.expires_at)),
+        (sessions::client_id.eq(new.client_id), sessions::scope.eq(new.scope), sessions::amr.eq(new.amr)),
+        (
+            sessions::address.eq(new.address.as_deref()),
+            sessions::user_agent.eq(new.user_agent),
+            sessions::label.eq(new.label),
+        ),
+    );
+    let insert = diesel::insert_into(sessions::table).values(row);
+    on!(tx.conn, |c| insert.execute(c))?;
+    Ok(id)
+}
+
+/// What a rotation hands on to the next access token.
+#[derive(Queryable)]
+pub(super) struct Rotated {
+    pub(super) id: SessionId,
+    pub(super) user_id: UserId,
+    pub(super) client_id: String,
+    pub(super) scope: Scope,
+    pub(super) amr: String,
+    pub(super) auth_time: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) roles: Option<Roles>,
+}
+
+/// The happy path, whole: one guarded statement, kept prepared. No row means that something is otherwise than usual,
+/// and the slow path finds out what.
+///
+/// The user's state is read in the statement itself. On Postgres a statement that waited for the row's lock sees the
+/// session as it is now but the user as they were when it began; whatever changes a user's rights therefore also writes
+/// the session's `access_version`, and then the two do not match here.
+pub(super) fn rotate_current(
+    tx: &mut Tx<'_>,
+    presented: &RefreshToken,
+    client_id: Option<&str>,
+    nonce: Nonce,
+    idle_ttl: Duration,
+) -> QueryResult<Option<Rotated>> {
+    let user = users::table.filter(users::id.eq(sessions::user_id)).filter(users::is_active);
+    let target = sessions::table
+        .filter(sessions::handle_digest.eq(presented.handle_digest()))
+        .filter(sessions::secret_digest.eq(presented.secret_digest()))
+        .filter(live(tx.now))
+        .filter(sessions::access_version.nullable().eq(user.select(users::access_version).single_value()));
+    let set = (
+        sessions::secret_digest.eq(presented.successor(&nonce).secret_digest()),
+        sessions::parent_digest.eq(presented.secret_digest()),
+        sessions::nonce.eq(nonce),
+        sessions::generation.eq(sessions::generation + 1),
+        sessions::rotated_at.eq(tx.now),
+        sessions::idle_expires_at.eq(tx.now + idle_ttl),
+    );
+    let columns = (
+        sessions::id,
+        sessions::user_id,
+        sessions::client_id,
+        sessions::scope,
+        sessions::amr,
+        sessions::auth_time,
+        sessions::expires_at,
+        user.select(users::roles).single_value(),
+    );
+    // Two texts, each kept prepared: with and without a client that names itself.
+    match client_id {
+        None => {
+            let update = Cached(diesel::update(target).set(set).returning(columns));
+            on!(tx.conn, |c| update.get_result(c).optional())
+        }
+        Some(client_id) => {
+            let target = target.filter(sessions::client_id.eq(client_id));
+            let update = Cached(diesel::update(target).set(set).returning(columns));
+            on!(tx.conn, |c| update.get_result(c).optional())
+        }
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+struct SessionRow {
+    id: SessionId,
+    user_id: UserId,
+    secret_digest: SecretDigest,
+    parent_digest: Option<SecretDigest>,
+    nonce: Option<Nonce>,
+    generation: i64,
+    rotated_at: Timestamp,
+    idle_expires_at: Timestamp,
+    expires_at: Timestamp,
+    revoked_at: Option<Timestamp>,
+    client_id: String,
+    scope: Scope,
+    amr: String,
+    auth_time: Timestamp,
+}
+
+/// A session under its lock, with all that the state table asks for.
+pub(super) struct Locked {
+    pub(super) id: SessionId,
+    pub(super) user_id: UserId,
+    pub(super) generation: i64,
+    pub(super) family: Family,
+    pub(super) client_id: String,
+    pub(super) scope: Scope,
+    pub(super) amr: String,
+    pub(super) auth_time: Timestamp,
+    pub(super) roles: Roles,
+    access_version: i64,
+}
+
+/// Reads and locks a session. The user is read by a statement of its own, after the lock is held, so that it is the
+/// user as of now. (SQLite's transaction holds the only write lock already.)
+pub(super) fn lock_session(tx: &mut Tx<'_>, handle: HandleDigest) -> QueryResult<Option<Locked>> {
+    let query = sessions::table.filter(sessions::handle_digest.eq(handle));
+    let row: Option<SessionRow> = match tx.conn {
+        crate::db::Conn::Pg(c) => query.select(SessionRow::as_select()).for_update().first(c).optional()?,
+        crate::db::Conn::Sqlite(c) => query.select(SessionRow::as_select()).first(c).optional()?,
+    };
+    let Some(row) = row else { return Ok(None) };
+    let query = users::table.find(row.user_id).select((users::is_active, users::roles, users::access_version));
+    let (is_user_active, roles, access_version): (bool, Roles, i64) = on!(tx.conn, |c| query.first(c))?;
+    Ok(Some(Locked {
+        id: row.id,
+        user_id: row.user_id,
+        generation: row.generation,
+        family: Family {
+            current: row.secret_digest,
+            parent: row.parent_digest.zip(row.nonce).map(|(digest, nonce)| Parent { digest, nonce }),
+            rotated_at: row.rotated_at,
+            idle_expires_at: row.idle_expires_at,
+            expires_at: row.expires_at,
+            is_revoked: row.revoked_at.is_some(),
+            is_user_active,
+        },
+        client_id: row.client_id,
+        scope: row.scope,
+        amr: row.amr,
+        auth_time: row.auth_time,
+        roles,
+        access_version,
+    }))
+}
+
+/// Puts the successor of `parent` under `nonce` into force in a locked session.
+pub(super) fn rotate_locked(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    parent: &RefreshToken,
+    nonce: Nonce,
+    idle_expires_at: Timestamp,
+) -> QueryResult<()> {
+    let update = diesel::update(sessions::table.find(locked.id)).set((
+        sessions::secret_digest.eq(parent.successor(&nonce).secret_digest()),
+        sessions::parent_digest.eq(parent.secret_digest()),
+        sessions::nonce.eq(nonce),
+        sessions::generation.eq(locked.generation + 1),
+        sessions::rotated_at.eq(tx.now),
+        sessions::idle_expires_at.eq(idle_expires_at),
+        sessions::access_version.eq(locked.access_version),
+    ));
+    on!(tx.conn, |c| update.execute(c)).map(|_| ())
+}
+
+/// Ends one live session of a user; tells whether there was one.
+pub(super) fn revoke_one(tx: &mut Tx<'_>, user_id: UserId, id: SessionId, reason: RevokedReason) -> QueryResult<bool> {
+    let target = sessions::table.find(id).filter(sessions::user_id.eq(user_id)).filter(live(tx.now));
+    let update =
+        diesel::update(target).set((sessions::revoked_at.eq(tx.now), sessions::revoked_reason.eq(reason.as_str())));
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
+
+/// Ends every session of a user.
+pub(crate) fn revoke_all(tx: &mut Tx<'_>, user_id: UserId, reason: RevokedReason) -> QueryResult<()> {
+    let target = sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::revoked_at.is_null());
+    let update =
+        diesel::update(target).set((sessions::revoked_at.eq(tx.now), sessions::revoked_reason.eq(reason.as_str())));
+    on!(tx.conn, |c| update.execute(c)).map(|_| ())
+}
+
+/// Ends every session of a user but `kept`.
+pub(crate) fn revoke_others(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    kept: SessionId,
+    reason: RevokedReason,
+) -> QueryResult<()> {
+    let target = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::id.ne(kept))
+        .filter(sessions::revoked_at.is_null());
+    let update =
+        diesel::update(target).set((sessions::revoked_at.eq(tx.now), sessions::revoked_reason.eq(reason.as_str())));
+    on!(tx.conn, |c| update.execute(c)).map(|_| ())
+}
+
+/// Takes each live session's lock and marks that the user's rights have changed: see [`rotate_current`].
+pub(crate) fn set_access_version(tx: &mut Tx<'_>, user_id: UserId, access_version: i64) -> QueryResult<()> {
+    let target = sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::revoked_at.is_null());
+    let update = diesel::update(target).set(sessions::access_version.eq(access_version));
+    on!(tx.conn, |c| update.execute(c)).map(|_| ())
+}
+
+/// One session as its user sees it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+pub(super) struct Listed {
+    pub(super) id: SessionId,
+    pub(super) client_id: String,
+    pub(super) label: Option<String>,
+    pub(super) created_at: Timestamp,
+    pub(super) rotated_at: Timestamp,
+    pub(super) idle_expires_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) address: Option<String>,
+    pub(super) user_agent: Option<String>,
+}
+
+/// A user's live sessions, newest first, at most `limit`, older than `before` if that is given.
+pub(super) fn list_live(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    before: Option<SessionId>,
+    limit: i64,
+) -> QueryResult<Vec<Listed>> {
+    let target = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(live(tx.now))
+        .order(sessions::id.desc())
+        .limit(limit);
+    match before {
+        None => on!(tx.conn, |c| target.select(Listed::as_select()).load(c)),
+        Some(before) => {
+            let target = target.filter(sessions::id.lt(before));
+            on!(tx.conn, |c| target.select(Listed::as_select()).load(c))
+        }
+    }
+}
+
+/// The user behind an access token, if the session and the user are what they should be: one indexed read.
+pub(super) fn find_signed_in(tx: &mut Tx<'_>, id: SessionId, user_id: UserId) -> QueryResult<Option<User>> {
+    let query = users::table
+        .inner_join(sessions::table)
+        .filter(sessions::id.eq(id))
+        .filter(users::id.eq(user_id))
+        .filter(users::is_active)
+        .filter(live(tx.now));
+    let found: Option<UserRow> = on!(tx.conn, |c| query.select(UserRow::as_select()).first(c).optional())?;
+    Ok(found.map(User::from))
+}
+
+/// Neither revoked nor expired.
+#[diesel::dsl::auto_type]
+fn live(now: Timestamp) -> _ {
+    sessions::revoked_at.is_null().and(sessions::expires_at.gt(now)).and(sessions::idle_expires_at.gt(now))
+}

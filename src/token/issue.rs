@@ -1,0 +1,133 @@
+//! Issues tokens for a grant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+
+use super::claims::Claims;
+use super::keyring::Keyring;
+use crate::access::scope::Scope;
+use crate::account::store as accounts;
+use crate::account::{User, UserId};
+use crate::clock::Timestamp;
+use crate::config::{Config, ExtraClaim};
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::random;
+use crate::session::Grant;
+
+/// Signs access tokens with the key whose time it is.
+pub struct Issuer {
+    issuer: String,
+    audience: String,
+    access_ttl: Duration,
+    extra_claims: Vec<ExtraClaim>,
+    ring: Arc<ArcSwap<Keyring>>,
+}
+
+/// The token answer (RFC 6749 §5.1, with the life of the refresh token added).
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct Tokens {
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// Whole seconds that the access token is valid.
+    expires_in: u64,
+    /// Absent when a cookie carries it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// Whole seconds until the refresh token expires unless it is used.
+    refresh_expires_in: u64,
+    /// What the access token may do.
+    scope: Scope,
+}
+
+impl Tokens {
+    /// Leaves the refresh token to the cookie.
+    pub(crate) fn without_refresh_token(&mut self) {
+        self.refresh_token = None;
+    }
+}
+
+impl Drop for Tokens {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.refresh_token);
+    }
+}
+
+impl Issuer {
+    /// Issues with the keys of `ring`, whichever they are at the time.
+    pub fn new(config: &Config, ring: Arc<ArcSwap<Keyring>>) -> Self {
+        Self {
+            issuer: config.issuer.clone(),
+            audience: config.audience().to_owned(),
+            access_ttl: config.token.access_ttl.0,
+            extra_claims: config.token.claims.clone(),
+            ring,
+        }
+    }
+
+    /// The user, if configuration wants claims about them in tokens and they are not at hand.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn profile(&self, db: &Db, id: UserId) -> Result<Option<User>> {
+        if self.extra_claims.is_empty() {
+            return Ok(None);
+        }
+        let found = db.read("token.profile", move |tx| accounts::find_standing(tx, id)).await?;
+        Ok(found.map(|standing| standing.user))
+    }
+
+    /// A pair of tokens. The access token reaches `scope`, or as far as the session does; `user` is asked for the claims
+    /// that configuration adds.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if no key may sign now.
+    pub fn tokens(&self, grant: &Grant, scope: Option<Scope>, user: Option<&User>, now: Timestamp) -> Result<Tokens> {
+        let scope = scope.unwrap_or_else(|| grant.scope.clone());
+        Ok(Tokens {
+            access_token: self.access_token(grant, scope.clone(), user, now)?,
+            token_type: "Bearer",
+            expires_in: self.access_ttl.as_secs(),
+            refresh_token: Some(grant.refresh_token.to_text().to_string()),
+            refresh_expires_in: grant.refresh_expires_at.since(now).as_secs(),
+            scope,
+        })
+    }
+
+    fn access_token(&self, grant: &Grant, scope: Scope, user: Option<&User>, now: Timestamp) -> Result<String> {
+        let iat = now.as_seconds();
+        let wants = |claim| self.extra_claims.contains(&claim);
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            sub: grant.user_id,
+            aud: self.audience.clone(),
+            exp: iat + i64::try_from(self.access_ttl.as_secs()).expect("at most 30 days"),
+            iat,
+            jti: URL_SAFE_NO_PAD.encode(random::bytes::<16>()),
+            client_id: grant.client_id.clone(),
+            scope,
+            roles: grant.roles.clone(),
+            sid: grant.session_id,
+            auth_time: grant.auth_time.as_seconds(),
+            amr: grant.amr.split(' ').map(str::to_owned).collect(),
+            email: user.filter(|_| wants(ExtraClaim::Email)).map(|user| user.email.clone()),
+            email_verified: user.filter(|_| wants(ExtraClaim::EmailVerified)).map(|user| user.is_verified),
+            name: user.filter(|_| wants(ExtraClaim::Name)).and_then(|user| user.name.clone()),
+        };
+        let ring = self.ring.load();
+        let Some(signer) = ring.signer(now) else {
+            tracing::error!("no key may sign now, so no token can be issued");
+            return Err(Error::Unavailable);
+        };
+        jsonwebtoken::encode(signer.header, &claims, signer.key).map_err(|error| {
+            tracing::error!(%error, kid = signer.kid, "could not sign an access token");
+            Error::Internal
+        })
+    }
+}

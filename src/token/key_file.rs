@@ -1,0 +1,299 @@
+//! Keys on disk: PEM files in a folder, whose names are the schedule.
+//!
+//! Reads PKCS#8 and SEC1 private keys and SPKI public keys, P-256 only.  A folder in which one file is broken is refused
+//! as a whole: the caller keeps what it had.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use p256::elliptic_curve::sec1::ToSec1Point;
+use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
+use p256::{PublicKey, SecretKey};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::keyring::{Key, PublicPoint, Signing};
+use crate::clock::Timestamp;
+use crate::random;
+
+/// `typ` of every access token (RFC 9068 §2.1).
+pub const TOKEN_TYPE: &str = "at+jwt";
+
+/// Why a folder or a file in it cannot be used; one line that names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder or a file cannot be read or written.
+    #[error("{path}: {error}", path = path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file that is no P-256 key.
+    #[error("{file}: {reason}")]
+    NotAKey {
+        /// Its name.
+        file: String,
+        /// What it is instead, as far as that can be told.
+        reason: &'static str,
+    },
+    /// A name that looks like a time and is none.
+    #[error("{0}: looks like a time and is none; it should read like 2026-11-21T10-00-00Z.pem")]
+    NotATime(String),
+}
+
+/// The keys of a folder, and what is worth a warning.
+#[derive(Clone, Default)]
+pub struct Folder {
+    /// In no particular order; a key that is there twice counts once, at its earliest time.
+    pub keys: Vec<Key>,
+    /// One line each.
+    pub warnings: Vec<String>,
+}
+
+/// Reads every `*.pem` of a folder.
+///
+/// # Errors
+/// If the folder or any of its keys cannot be read.
+pub fn read_folder(dir: &Path) -> Result<Folder, Error> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |error| Error::Io { path, error }
+    };
+    let mut folder = Folder::default();
+    for entry in fs::read_dir(dir).map_err(io(dir))? {
+        let path = entry.map_err(io(dir))?.path();
+        let Some(file) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+        if file.starts_with('.') || !file.ends_with(".pem") {
+            continue; // a Kubernetes secret keeps its generations in `..data`
+        }
+        let pem = Zeroizing::new(fs::read_to_string(&path).map_err(io(&path))?);
+        let key = parse(&pem, &file)?;
+        let mode = fs::metadata(&path).map_err(io(&path))?.mode();
+        if key.signing.is_some() && mode & 0o077 != 0 {
+            folder.warnings.push(format!("{}: others than its owner can read this private key", path.display()));
+        }
+        folder.add(key);
+    }
+    Ok(folder)
+}
+
+impl Folder {
+    fn add(&mut self, key: Key) {
+        match self.keys.iter_mut().find(|own| own.kid == key.kid) {
+            None => self.keys.push(key),
+            Some(own) => {
+                own.active_from = own.active_from.min(key.active_from);
+                own.signing = own.signing.take().or(key.signing);
+            }
+        }
+    }
+}
+
+/// Reads one key; `file` is its name.
+///
+/// # Errors
+/// [`Error::NotAKey`] or [`Error::NotATime`].
+pub fn parse(pem: &str, file: &str) -> Result<Key, Error> {
+    let not_a_key = |reason| Error::NotAKey { file: file.to_owned(), reason };
+    let has = |label: &str| pem.contains(&format!("-----BEGIN {label}-----"));
+    let active_from = scheduled_time(file)?;
+    let secret = if has("PRIVATE KEY") {
+        Some(SecretKey::from_pkcs8_pem(pem).map_err(|_| not_a_key("not a P-256 private key in PKCS#8"))?)
+    } else if has("EC PRIVATE KEY") {
+        // openssl writes the curve's parameters before the key.
+        let start = pem.find("-----BEGIN EC PRIVATE KEY-----").unwrap_or_default();
+        Some(SecretKey::from_sec1_pem(&pem[start..]).map_err(|_| not_a_key("not a P-256 private key in SEC1"))?)
+    } else {
+        None
+    };
+    let public = match &secret {
+        Some(secret) => secret.public_key(),
+        None if has("PUBLIC KEY") => {
+            PublicKey::from_public_key_pem(pem).map_err(|_| not_a_key("not a P-256 public key"))?
+        }
+        None if has("RSA PRIVATE KEY") => {
+            return Err(not_a_key("an RSA key; Signet signs ES256 and needs a P-256 key"));
+        }
+        None if has("ENCRYPTED PRIVATE KEY") => return Err(not_a_key("an encrypted key; it must be unencrypted")),
+        None => return Err(not_a_key("no PEM key")),
+    };
+    let point = public_point(&public);
+    let kid = thumbprint(&point);
+    let verifying =
+        DecodingKey::from_ec_components(&point.x, &point.y).map_err(|_| not_a_key("not a point on P-256"))?;
+    let signing = match secret {
+        None => None,
+        Some(secret) => {
+            let der = secret.to_pkcs8_der().map_err(|_| not_a_key("cannot be encoded"))?;
+            let mut header = Header::new(Algorithm::ES256);
+            header.typ = Some(TOKEN_TYPE.to_owned());
+            header.kid = Some(kid.clone());
+            Some(Signing { key: EncodingKey::from_ec_der(der.as_bytes()), header })
+        }
+    };
+    Ok(Key { kid, file: file.to_owned(), active_from, signing, verifying, public: point })
+}
+
+fn public_point(public: &PublicKey) -> PublicPoint {
+    let point = public.to_sec1_point(false);
+    let coordinate = |bytes: Option<&p256::FieldBytes>| URL_SAFE_NO_PAD.encode(bytes.expect("an uncompressed point"));
+    PublicPoint { x: coordinate(point.x()), y: coordinate(point.y()) }
+}
+
+/// RFC 7638 §3: SHA-256 over the required members in lexical order.
+fn thumbprint(point: &PublicPoint) -> String {
+    let PublicPoint { x, y } = point;
+    URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)))
+}
+
+/// How a scheduled file is named, less `.pem`.
+const NAME_FORMAT: &str = "%Y-%m-%dT%H-%M-%SZ";
+
+/// The time in a file's name. A name that is none counts as active since ever, but one that nearly is must be a mistake.
+fn scheduled_time(file: &str) -> Result<Option<Timestamp>, Error> {
+    let stem = file.strip_suffix(".pem").unwrap_or(file);
+    if !stem.starts_with(|c: char| c.is_ascii_digit()) || !stem.contains('T') {
+        return Ok(None);
+    }
+    let not_a_time = || Error::NotATime(file.to_owned());
+    let civil = jiff::civil::DateTime::strptime(NAME_FORMAT, stem).map_err(|_| not_a_time())?;
+    let time = jiff::tz::TimeZone::UTC.to_timestamp(civil).map_err(|_| not_a_time())?;
+    Ok(Some(Timestamp::from_micros(time.as_microsecond())))
+}
+
+fn file_name(active_from: Timestamp) -> String {
+    let time = jiff::Timestamp::from_second(active_from.as_seconds()).expect("within the calendar");
+    format!("{}.pem", time.strftime(NAME_FORMAT))
+}
+
+/// A new private key, PKCS#8 PEM.
+pub fn generate() -> Zeroizing<String> {
+    let secret = loop {
+        // Nearly every 32 bytes are a scalar of the curve.
+        if let Ok(secret) = SecretKey::from_slice(Zeroizing::new(random::bytes::<32>()).as_slice()) {
+            break secret;
+        }
+    };
+    secret.to_pkcs8_pem(LineEnding::LF).expect("a P-256 key can be encoded")
+}
+
+/// Makes a key and puts it into `dir`, which is made if need be. It signs `activate_in` from now; in an empty folder at
+/// once, since nobody can hold a JWKS without it.
+///
+/// # Errors
+/// If the folder cannot be read or written, or a key of that time exists.
+pub fn create(dir: &Path, now: Timestamp, activate_in: Duration) -> Result<Key, Error> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |error| Error::Io { path, error }
+    };
+    if !dir.exists() {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
+    }
+    let active_from = if read_folder(dir)?.keys.is_empty() { now } else { now + activate_in };
+    let file = file_name(active_from);
+    let pem = generate();
+    let key = parse(&pem, &file)?;
+    // Written under a name that nobody reads, then renamed: no instance ever sees half a key.
+    let draft = dir.join(format!(".{file}.draft"));
+    let path = dir.join(&file);
+    if path.exists() {
+        let error = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "a key of that time exists");
+        return Err(Error::Io { path, error });
+    }
+    let mut draft_file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(io(&draft))?;
+    draft_file.write_all(pem.as_bytes()).and_then(|()| draft_file.sync_all()).map_err(io(&draft))?;
+    fs::rename(&draft, &path).map_err(io(&path))?;
+    Ok(key)
+}
+
+/// The public half of a key, SPKI PEM, for gateways that take nothing else.
+pub fn public_pem(key: &Key) -> String {
+    let coordinate = |text: &str| URL_SAFE_NO_PAD.decode(text).expect("our own encoding");
+    let sec1: Vec<u8> = [vec![4], coordinate(&key.public.x), coordinate(&key.public.y)].concat();
+    let public = PublicKey::from_sec1_bytes(&sec1).expect("the point of a key that was parsed");
+    public.to_public_key_pem(LineEnding::LF).expect("a P-256 key can be encoded")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_key_is_read_back_and_its_public_half_has_the_same_kid() {
+        let key = parse(&generate(), "a.pem").expect("a private key");
+        assert!(key.signing.is_some() && key.active_from.is_none());
+        assert_eq!((key.public.x.len(), key.public.y.len(), key.kid.len()), (43, 43, 43));
+        let public = parse(&public_pem(&key), "b.pem").expect("a public key");
+        assert!(public.signing.is_none());
+        assert_eq!(public.kid, key.kid);
+    }
+
+    #[test]
+    fn the_kid_is_the_thumbprint_of_rfc_7638() {
+        // The key of RFC 7517 appendix A.1; the thumbprint was computed with another implementation.
+        let point = PublicPoint {
+            x: "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4".to_owned(),
+            y: "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM".to_owned(),
+        };
+        assert_eq!(thumbprint(&point), "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s");
+    }
+
+    #[test]
+    fn the_file_name_is_the_schedule() {
+        let time = |file: &str| scheduled_time(file).map(|time| time.map(|time| time.to_string()));
+        assert_eq!(time("2026-11-21T10-00-00Z.pem").expect("a time").as_deref(), Some("2026-11-21T10:00:00Z"));
+        assert_eq!(time("signing.pem").expect("no time"), None);
+        assert_eq!(time("2026-key.pem").expect("no time"), None);
+        for file in ["2026-13-21T10-00-00Z.pem", "2026-11-21T10:00:00Z.pem", "2026-11-21T10-00.pem", "2026-11-21T.pem"]
+        {
+            assert!(matches!(time(file), Err(Error::NotATime(_))), "{file}");
+        }
+        assert_eq!(file_name(Timestamp::from_micros(1_795_255_200_999_999)), "2026-11-21T10-00-00Z.pem");
+    }
+
+    #[test]
+    fn the_first_key_of_a_folder_signs_at_once_and_later_ones_when_asked_to() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let now = Timestamp::from_micros(1_795_255_200_000_000);
+        let day = Duration::from_secs(86_400);
+        let first = create(dir.path(), now, day).expect("created");
+        assert_eq!(first.active_from, Some(now));
+        let second = create(dir.path(), now, day).expect("created");
+        assert_eq!(second.active_from, Some(now + day));
+        assert!(create(dir.path(), now, day).is_err(), "the same time again");
+        let folder = read_folder(dir.path()).expect("readable");
+        assert_eq!(folder.keys.len(), 2);
+        assert_eq!(folder.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_private_key_that_others_can_read_is_a_warning() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a.pem");
+        fs::write(&path, generate().as_bytes()).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+        let folder = read_folder(dir.path()).expect("readable");
+        assert!(folder.warnings[0].contains("a.pem"), "{:?}", folder.warnings);
+    }
+
+    #[test]
+    fn what_is_no_p256_key_is_named() {
+        let reason = |pem: &str| parse(pem, "x.pem").err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(reason(""), "x.pem: no PEM key");
+        assert!(reason("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----").contains("RSA"));
+        assert!(reason("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").contains("P-256"));
+        let cut = generate();
+        assert!(reason(&cut[..cut.len() / 2]).starts_with("x.pem: "));
+    }
+}

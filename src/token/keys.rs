@@ -1,0 +1,106 @@
+//! The keys in use: the ring of the folder as last read without fault, and the JWKS made from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::jwks::Document;
+use super::key_file::{self, Error};
+use super::keyring::{Keyring, State};
+use crate::clock::Timestamp;
+use crate::metrics::Metrics;
+
+/// Follows a folder of keys.
+pub struct Keys {
+    dir: PathBuf,
+    access_ttl: Duration,
+    ring: Arc<ArcSwap<Keyring>>,
+    document: ArcSwap<Document>,
+    metrics: Metrics,
+}
+
+impl Keys {
+    /// Reads the folder for the first time.
+    ///
+    /// # Errors
+    /// If a file in it is broken, or nothing in it may sign at `now`: a service without a key must not start.
+    pub fn open(dir: PathBuf, access_ttl: Duration, now: Timestamp, metrics: Metrics) -> Result<Self, OpenError> {
+        let folder = key_file::read_folder(&dir)?;
+        for warning in &folder.warnings {
+            tracing::warn!("{warning}");
+        }
+        let ring = Keyring::new(folder.keys, access_ttl);
+        if ring.signer(now).is_none() {
+            return Err(OpenError::NoSigner(dir));
+        }
+        let document = ArcSwap::from_pointee(Document::new(&ring, now));
+        let keys = Self { dir, access_ttl, ring: Arc::new(ArcSwap::from_pointee(ring)), document, metrics };
+        keys.count(now);
+        Ok(keys)
+    }
+
+    /// The ring that follows the folder.
+    pub fn ring(&self) -> Arc<ArcSwap<Keyring>> {
+        Arc::clone(&self.ring)
+    }
+
+    /// Reads the folder again. If anything in it is broken, or nothing in it may sign, the last good ring stays.
+    pub fn reload(&self, now: Timestamp) {
+        match self.read(now) {
+            Ok(ring) => {
+                let fresh = Document::new(&ring, now);
+                if fresh != **self.document.load() {
+                    tracing::info!(keys = ring.published(now).count(), "the published keys changed");
+                }
+                self.ring.store(Arc::new(ring));
+                self.document.store(Arc::new(fresh));
+            }
+            Err(error) => {
+                self.metrics.key_reload_failures.inc();
+                tracing::error!(%error, "could not read the keys; the last good ones stay in use");
+            }
+        }
+        self.count(now);
+    }
+
+    fn read(&self, now: Timestamp) -> Result<Keyring, OpenError> {
+        let ring = Keyring::new(key_file::read_folder(&self.dir)?.keys, self.access_ttl);
+        if ring.signer(now).is_none() { Err(OpenError::NoSigner(self.dir.clone())) } else { Ok(ring) }
+    }
+
+    /// The JWKS at `now`.
+    pub fn document(&self, now: Timestamp) -> Document {
+        let document = self.document.load();
+        if document.is_current(now) {
+            return Document::clone(&document);
+        }
+        let fresh = Document::new(&self.ring.load(), now);
+        self.document.store(Arc::new(fresh.clone()));
+        fresh
+    }
+
+    /// Whether tokens can be issued now.
+    pub fn can_sign(&self, now: Timestamp) -> bool {
+        self.ring.load().signer(now).is_some()
+    }
+
+    fn count(&self, now: Timestamp) {
+        for name in State::NAMES {
+            let of_state = self.ring.load().list(now).filter(|(_, state)| state.as_str() == name).count();
+            self.metrics.keys.with_label_values(&[name]).set(i64::try_from(of_state).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// Why a service cannot begin with a folder of keys.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A broken file, or no folder.
+    #[error(transparent)]
+    Folder(#[from] Error),
+    /// No private key whose time has come.
+    #[error("{}: has no private key that may sign now; make one with `signet keys new`", .0.display())]
+    NoSigner(PathBuf),
+}
