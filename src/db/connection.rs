@@ -156,7 +156,7 @@ fn with_network_timeouts(uri: &str) -> String {
 }
 
 /// A pooled connection. `lost` is set by [`Db`](super::Db) as soon as a statement reports that the server is gone.
-pub struct Pooled {
+pub(super) struct Pooled {
     pub(super) conn: Conn,
     pub(super) lost: bool,
 }
@@ -164,7 +164,7 @@ pub struct Pooled {
 /// Makes connections for r2d2. It does not test them at check-out: that would cost a round trip for each use, and a lost
 /// connection is known by its first failing statement.
 #[derive(Debug)]
-pub struct Manager(pub Url);
+pub(super) struct Manager(pub(super) Url);
 
 impl r2d2::ManageConnection for Manager {
     type Connection = Pooled;

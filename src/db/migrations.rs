@@ -14,11 +14,15 @@ const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Any number that no other program on the database uses: `signet` in ASCII.
 const ADVISORY_LOCK: i64 = 0x7369_676e_6574;
 
-diesel::table! {
-    __diesel_schema_migrations (version) {
-        version -> Text,
+/// Diesel's own record of what was applied.
+mod record {
+    diesel::table! {
+        __diesel_schema_migrations (version) {
+            version -> Text,
+        }
     }
 }
+use record::__diesel_schema_migrations;
 
 /// How a database's schema compares with the one that this release knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 mod cached;
 mod connection;
 pub mod migrations;
-pub mod schema;
+pub(crate) mod schema;
 pub mod types;
 
 use std::sync::Arc;

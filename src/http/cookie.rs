@@ -8,7 +8,6 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header;
 
-use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::session::Grant;
@@ -34,8 +33,8 @@ fn cookie(config: &Config, value: String, max_age: Duration) -> Cookie<'static> 
 }
 
 /// The cookie with a grant's refresh token; it lives as long as the token.
-pub fn carrying(config: &Config, grant: &Grant, now: Timestamp) -> Cookie<'static> {
-    let seconds = grant.refresh_expires_at.since(now).as_secs();
+pub fn carrying(config: &Config, grant: &Grant) -> Cookie<'static> {
+    let seconds = grant.refresh_expires_at.since(grant.granted_at).as_secs();
     let max_age = Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
     cookie(config, grant.refresh_token.to_text().to_string(), max_age)
 }

@@ -68,7 +68,7 @@ impl RequestId {
     }
 
     /// Gives a request its id.
-    pub(super) fn assign(http: &(impl HttpMessage + ?Sized), now: crate::clock::Timestamp) -> Self {
+    pub(super) fn assign(http: &(impl HttpMessage), now: crate::clock::Timestamp) -> Self {
         let sent = http.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let plain = sent.filter(|text| {
             (1..=MAX_REQUEST_ID_BYTES).contains(&text.len())
@@ -175,7 +175,7 @@ mod tests {
             id.0.to_string()
         };
         assert_eq!(assign("trace-1.a_B"), "trace-1.a_B");
-        for bad in ["", "a b", "a\tb", "\u{1b}[31m", &"x".repeat(65)] {
+        for bad in ["", "a b", "a\tb", "a;b", "<b>", &"x".repeat(65)] {
             assert_ne!(assign(bad), bad);
         }
     }

@@ -45,7 +45,11 @@ fn parse<Id: FromStr>(query: &str) -> Result<Page<Id>> {
                 page.limit = limit.ok_or_else(|| refuse("limit", "out_of_range", "a page has 1 to 100 items"))?;
             }
             _ => {
-                return Err(refuse(&name.chars().take(64).collect::<String>(), "unknown", "there is no such parameter"));
+                return Err(refuse(
+                    &name.chars().take(64).collect::<String>(),
+                    "unknown",
+                    "there is no such parameter",
+                ));
             }
         }
     }

@@ -30,33 +30,45 @@ impl RootSpanBuilder for RequestSpan {
     fn on_request_end<B: MessageBody>(_: tracing::Span, _: &Result<ServiceResponse<B>, actix_web::Error>) {}
 }
 
-/// The middleware: calls the rest and makes every outcome an answer.
+/// Around the whole service: every error gets its body, every answer its headers, every request its line and its count.
 pub async fn respond<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
     let begun = Instant::now();
     let app = Data::clone(request.app_data::<Data<App>>().expect("every listener carries the application"));
-    let (http, path) = (request.request().clone(), request.path().to_owned());
+    let path = request.path().to_owned();
     let route = request.match_pattern();
     let id = RequestId::of(&request);
 
-    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-    let mut response = match outcome {
-        Ok(Ok(response)) => response.map_into_left_body(),
-        Ok(Err(error)) => ServiceResponse::new(http, HttpResponse::from_error(error).map_into_right_body()),
-        Err(_panic) => {
-            app.metrics.http_panics.inc();
-            tracing::error!("a defect: the handler panicked");
-            ServiceResponse::new(http, HttpResponse::from_error(Error::Internal).map_into_right_body())
-        }
-    };
+    let mut response = next.call(request).await?.map_into_left_body();
     if let Some(answer) = what_went_wrong(&response).map(|error| error_answer(&error, &path, &id.0)) {
         response = replace(response, answer);
     }
     write_headers(response.headers_mut(), &id.0, app.config.is_https());
     observe(&app, &response, route.as_deref(), begun);
     Ok(response)
+}
+
+/// Around each resource: a panic is answered like any other defect, and the process lives. (Around the whole service the
+/// request could not be kept for the answer: the router wants it for itself.)
+pub async fn survive<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    let http = request.request().clone();
+    let error = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        Ok(Ok(response)) => return Ok(response.map_into_left_body()),
+        Ok(Err(error)) => error,
+        Err(_panic) => {
+            if let Some(app) = http.app_data::<Data<App>>() {
+                app.metrics.http_panics.inc();
+            }
+            tracing::error!("a defect: the handler panicked");
+            Error::Internal.into()
+        }
+    };
+    Ok(ServiceResponse::new(http, HttpResponse::from_error(error).map_into_right_body()))
 }
 
 /// Our own error, or one that fits what the framework refused. Answers that are no errors have none.

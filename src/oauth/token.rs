@@ -39,6 +39,6 @@ pub async fn handle(app: Data<App>, http: HttpRequest, from: Origin, mut form: F
 
     // The access token may reach less far than its session; the session keeps its scope (RFC 6749 §6).
     let scope = grant.scope.narrowed_to(requested.as_ref()).map_err(|_| Error::InvalidScope)?;
-    let tokens = app.issuer.tokens(&grant, Some(scope), user.as_ref(), app.clock.now())?;
+    let tokens = app.issuer.tokens(&grant, Some(scope), user.as_ref())?;
     Ok(HttpResponse::Ok().json(tokens))
 }

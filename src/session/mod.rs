@@ -45,6 +45,8 @@ pub struct Grant {
     pub auth_time: Timestamp,
     /// How the user proved who they are (RFC 8176), space-separated.
     pub amr: String,
+    /// The time of the transaction that granted it: `iat`, and where lifetimes are counted from.
+    pub granted_at: Timestamp,
     /// The refresh token in force.
     pub refresh_token: RefreshToken,
     /// When it expires unless it is used before.

@@ -13,7 +13,6 @@ use crate::access::scope::Scope;
 use crate::account::User;
 use crate::account::store::Standing;
 use crate::app::App;
-use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::field::Text;
@@ -87,6 +86,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Or
         client_id: terms.client_id.clone(),
         auth_time: tx.now,
         amr: AMR_PASSWORD.to_owned(),
+        granted_at: tx.now,
         refresh_token,
         refresh_expires_at: idle_expires_at,
     };
@@ -109,10 +109,9 @@ impl Opened {
         answer: &mut HttpResponseBuilder,
         browser_mode: bool,
     ) -> Result<HttpResponse> {
-        let now: Timestamp = app.clock.now();
-        let mut tokens = app.issuer.tokens(&self.grant, None, Some(&self.user), now)?;
+        let mut tokens = app.issuer.tokens(&self.grant, None, Some(&self.user))?;
         if browser_mode {
-            answer.cookie(cookie::carrying(&app.config, &self.grant, now));
+            answer.cookie(cookie::carrying(&app.config, &self.grant));
             tokens.without_refresh_token();
         }
         Ok(answer.json(SessionBody { tokens, user: self.user }))

@@ -70,11 +70,10 @@ pub async fn handle(
     let presented = presented.inspect_err(|_| count(&app, "mangled"))?;
     let grant = refresh(&app, presented, None, from).await?;
     let user = app.issuer.profile(&app.db, grant.user_id).await?;
-    let now = app.clock.now();
-    let mut tokens = app.issuer.tokens(&grant, None, user.as_ref(), now)?;
+    let mut tokens = app.issuer.tokens(&grant, None, user.as_ref())?;
     let mut answer = HttpResponse::Ok();
     if browser_mode {
-        answer.cookie(cookie::carrying(&app.config, &grant, now));
+        answer.cookie(cookie::carrying(&app.config, &grant));
         tokens.without_refresh_token();
     }
     Ok(answer.json(tokens))
@@ -140,6 +139,7 @@ fn grant_of(rotated: Rotated, refresh_token: RefreshToken, now: Timestamp, rules
         client_id: rotated.client_id,
         auth_time: rotated.auth_time,
         amr: rotated.amr,
+        granted_at: now,
         refresh_token,
         refresh_expires_at: (now + rules.idle_ttl).min(rotated.expires_at),
     }
@@ -164,7 +164,7 @@ fn decide(
         Verdict::Rotate => rotate(tx, locked, presented, rules).map(Outcome::Rotated),
         Verdict::Repeat(nonce) => {
             let expires_at = locked.family.refresh_expires_at();
-            Ok(Outcome::Repeated(locked.into_grant(presented.successor(&nonce), expires_at)))
+            Ok(Outcome::Repeated(locked.into_grant(presented.successor(&nonce), tx.now, expires_at)))
         }
         Verdict::Recover => {
             let event = Event::ResponseRecovered {
@@ -196,11 +196,11 @@ fn rotate(tx: &mut Tx<'_>, locked: Locked, presented: &RefreshToken, rules: &Rul
     let idle_expires_at = tx.now + rules.idle_ttl;
     store::rotate_locked(tx, &locked, presented, nonce, idle_expires_at)?;
     let expires_at = idle_expires_at.min(locked.family.expires_at);
-    Ok(locked.into_grant(presented.successor(&nonce), expires_at))
+    Ok(locked.into_grant(presented.successor(&nonce), tx.now, expires_at))
 }
 
 impl Locked {
-    fn into_grant(self, refresh_token: RefreshToken, refresh_expires_at: Timestamp) -> Grant {
+    fn into_grant(self, refresh_token: RefreshToken, granted_at: Timestamp, refresh_expires_at: Timestamp) -> Grant {
         Grant {
             session_id: self.id,
             user_id: self.user_id,
@@ -209,6 +209,7 @@ impl Locked {
             client_id: self.client_id,
             auth_time: self.auth_time,
             amr: self.amr,
+            granted_at,
             refresh_token,
             refresh_expires_at,
         }

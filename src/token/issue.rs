@@ -13,7 +13,6 @@ use super::keyring::Keyring;
 use crate::access::scope::Scope;
 use crate::account::store as accounts;
 use crate::account::{User, UserId};
-use crate::clock::Timestamp;
 use crate::config::{Config, ExtraClaim};
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -88,20 +87,20 @@ impl Issuer {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if no key may sign now.
-    pub fn tokens(&self, grant: &Grant, scope: Option<Scope>, user: Option<&User>, now: Timestamp) -> Result<Tokens> {
+    pub fn tokens(&self, grant: &Grant, scope: Option<Scope>, user: Option<&User>) -> Result<Tokens> {
         let scope = scope.unwrap_or_else(|| grant.scope.clone());
         Ok(Tokens {
-            access_token: self.access_token(grant, scope.clone(), user, now)?,
+            access_token: self.access_token(grant, scope.clone(), user)?,
             token_type: "Bearer",
             expires_in: self.access_ttl.as_secs(),
             refresh_token: Some(grant.refresh_token.to_text().to_string()),
-            refresh_expires_in: grant.refresh_expires_at.since(now).as_secs(),
+            refresh_expires_in: grant.refresh_expires_at.since(grant.granted_at).as_secs(),
             scope,
         })
     }
 
-    fn access_token(&self, grant: &Grant, scope: Scope, user: Option<&User>, now: Timestamp) -> Result<String> {
-        let iat = now.as_seconds();
+    fn access_token(&self, grant: &Grant, scope: Scope, user: Option<&User>) -> Result<String> {
+        let iat = grant.granted_at.as_seconds();
         let wants = |claim| self.extra_claims.contains(&claim);
         let claims = Claims {
             iss: self.issuer.clone(),
@@ -121,7 +120,7 @@ impl Issuer {
             name: user.filter(|_| wants(ExtraClaim::Name)).and_then(|user| user.name.clone()),
         };
         let ring = self.ring.load();
-        let Some(signer) = ring.signer(now) else {
+        let Some(signer) = ring.signer(grant.granted_at) else {
             tracing::error!("no key may sign now, so no token can be issued");
             return Err(Error::Unavailable);
         };
