@@ -70,6 +70,37 @@ impl<T: FromField> FromField for Option<T> {
     const OPTIONAL: bool = true;
 }
 
+/// A member of a change: absent leaves the value as it is, `null` removes it (RFC 7396).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Patch<T> {
+    /// As it is.
+    Keep,
+    /// None any more.
+    Remove,
+    /// This one.
+    Set(T),
+}
+
+impl<T: FromField> FromField for Patch<T> {
+    fn from_field(value: Option<Value>) -> Result<Self, Invalid> {
+        match value {
+            None => Ok(Self::Keep),
+            Some(Value::Null) => Ok(Self::Remove),
+            some => T::from_field(some).map(Self::Set),
+        }
+    }
+
+    fn from_text(text: String) -> Result<Self, Invalid> {
+        T::from_text(text).map(Self::Set)
+    }
+
+    fn schema() -> schemars::Schema {
+        Option::<T>::schema()
+    }
+
+    const OPTIONAL: bool = true;
+}
+
 /// A flag; absent is `false`.
 impl FromField for bool {
     fn from_field(value: Option<Value>) -> Result<Self, Invalid> {

@@ -1,1 +1,6 @@
+//! Every test that looks at Signet from outside: over HTTP, as a program, through its stores.
+//!
+//! Each test of behaviour runs on SQLite and on Postgres; see `support` for how the latter is found.
 
+mod api;
+mod support;

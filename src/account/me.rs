@@ -9,7 +9,7 @@ use super::store;
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{Error, Result};
-use crate::field::Text;
+use crate::field::{Patch, Text};
 use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
 use crate::http::origin::Origin;
@@ -23,18 +23,22 @@ request_body! {
     /// What a user may change about themselves.
     pub struct Change {
         /// The new name; `null` removes it.
-        name: Option<Text>,
+        name: Patch<Text>,
     }
 }
 
 /// Answers 200 with the user as changed.
 pub async fn change(
     app: Data<App>,
-    Account { caller, .. }: Account,
+    Account { caller, user }: Account,
     from: Origin,
     Json(body): Json<Change>,
 ) -> Result<HttpResponse> {
-    let name = body.name.map(Text::into_string);
+    let name = match body.name {
+        Patch::Keep => return Ok(HttpResponse::Ok().json(user)),
+        Patch::Remove => None,
+        Patch::Set(name) => Some(name.into_string()),
+    };
     let user = app
         .db
         .tx("account.rename", move |tx| {

@@ -13,6 +13,7 @@ use super::family::{Cause, Rules, Verdict};
 use super::store::{self, Locked, Rotated};
 use super::token::{Nonce, RefreshToken};
 use super::{Grant, RevokedReason};
+use crate::access::scope::Scope;
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::clock::Timestamp;
@@ -68,7 +69,7 @@ pub async fn handle(
         None => cookie::presented(&app.config, &http)?,
     };
     let presented = presented.inspect_err(|_| count(&app, "mangled"))?;
-    let grant = refresh(&app, presented, None, from).await?;
+    let grant = refresh(&app, presented, Conditions::default(), from).await?;
     let user = app.issuer.profile(&app.db, grant.user_id).await?;
     let mut tokens = app.issuer.tokens(&grant, None, user.as_ref())?;
     let mut answer = HttpResponse::Ok();
@@ -88,28 +89,28 @@ enum Outcome {
     Reused,
     Unknown,
     OtherClient,
+    ScopeExceeded,
 }
 
-/// Refreshes the session of `presented`, which must be bound to `client_id` if the client names itself.
+/// What a session must have for its refresh token to be used; a token is not used up by asking for what it has not.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// The client that the session must be bound to.
+    pub client_id: Option<String>,
+    /// What the session's scope must include.
+    pub scope: Option<Scope>,
+}
+
+/// Refreshes the session of `presented`.
 ///
 /// # Errors
-/// [`Error::InvalidGrant`] for every reason that lies with the token; never because the database is away.
-pub async fn refresh(app: &App, presented: RefreshToken, client_id: Option<String>, from: Origin) -> Result<Grant> {
+/// [`Error::InvalidGrant`] for every reason that lies with the token, [`Error::InvalidScope`] if the session has not the
+/// scope that is asked for; neither because the database is away.
+pub async fn refresh(app: &App, presented: RefreshToken, conditions: Conditions, from: Origin) -> Result<Grant> {
     let rules = app.rules();
-    let nonce = Nonce::generate();
-    let (token, client) = (presented.clone(), client_id.clone());
-    let rotated = app
-        .db
-        .single("session.rotate", move |tx| {
-            store::rotate_current(tx, &token, client.as_deref(), nonce, rules.idle_ttl)
-                .map(|rotated| rotated.map(|rotated| (rotated, tx.now)))
-        })
-        .await?;
-    let outcome = match rotated {
-        Some((rotated, now)) => Outcome::Rotated(grant_of(rotated, presented.successor(&nonce), now, &rules)),
-        None => {
-            app.db.tx("session.refresh", move |tx| decide(tx, &presented, client_id.as_deref(), &rules, &from)).await?
-        }
+    let outcome = match rotate_at_once(app, &presented, &conditions, &rules).await? {
+        Some(grant) => Outcome::Rotated(grant),
+        None => app.db.tx("session.refresh", move |tx| decide(tx, &presented, &conditions, &rules, &from)).await?,
     };
     let (label, granted) = match outcome {
         Outcome::Rotated(grant) => ("rotated", Ok(grant)),
@@ -121,9 +122,33 @@ pub async fn refresh(app: &App, presented: RefreshToken, client_id: Option<Strin
         Outcome::Reused => ("reused", Err(Error::InvalidGrant)),
         Outcome::Unknown => ("unknown", Err(Error::InvalidGrant)),
         Outcome::OtherClient => ("other_client", Err(Error::InvalidGrant)),
+        Outcome::ScopeExceeded => ("scope_exceeded", Err(Error::InvalidScope)),
     };
     count(app, label);
     granted
+}
+
+/// The happy path: the current token, nothing else to decide. `None` if it is not that, or if a scope is asked for, which
+/// no statement can judge.
+async fn rotate_at_once(
+    app: &App,
+    presented: &RefreshToken,
+    conditions: &Conditions,
+    rules: &Rules,
+) -> Result<Option<Grant>> {
+    if conditions.scope.is_some() {
+        return Ok(None);
+    }
+    let (nonce, idle_ttl) = (Nonce::generate(), rules.idle_ttl);
+    let (token, client_id) = (presented.clone(), conditions.client_id.clone());
+    let rotated = app
+        .db
+        .single("session.rotate", move |tx| {
+            let rotated = store::rotate_current(tx, &token, client_id.as_deref(), nonce, idle_ttl)?;
+            Ok(rotated.map(|rotated| (rotated, tx.now)))
+        })
+        .await?;
+    Ok(rotated.map(|(rotated, now)| grant_of(rotated, presented.successor(&nonce), now, rules)))
 }
 
 fn count(app: &App, outcome: &str) {
@@ -149,18 +174,20 @@ fn grant_of(rotated: Rotated, refresh_token: RefreshToken, now: Timestamp, rules
 fn decide(
     tx: &mut Tx<'_>,
     presented: &RefreshToken,
-    client_id: Option<&str>,
+    conditions: &Conditions,
     rules: &Rules,
     from: &Origin,
 ) -> QueryResult<Outcome> {
     let Some(locked) = store::lock_session(tx, presented.handle_digest())? else {
         return Ok(Outcome::Unknown);
     };
-    if client_id.is_some_and(|client_id| client_id != locked.client_id) {
+    if conditions.client_id.as_ref().is_some_and(|client_id| *client_id != locked.client_id) {
         return Ok(Outcome::OtherClient);
     }
+    let reaches = locked.scope.narrowed_to(conditions.scope.as_ref()).is_ok();
     match locked.family.judge(&presented.secret_digest(), tx.now, rules) {
         Verdict::Dead(cause) => Ok(Outcome::Dead(cause)),
+        Verdict::Rotate | Verdict::Repeat(_) | Verdict::Recover if !reaches => Ok(Outcome::ScopeExceeded),
         Verdict::Rotate => rotate(tx, locked, presented, rules).map(Outcome::Rotated),
         Verdict::Repeat(nonce) => {
             let expires_at = locked.family.refresh_expires_at();

@@ -3,6 +3,7 @@
 //! OAuth 2.1 drops it, since it trains users to hand their password to other programs. FastAPI's `OAuth2PasswordBearer`
 //! and Swagger's "Authorize" button know nothing else.
 
+use crate::access::scope::Scope;
 use crate::account::email::Email;
 use crate::account::password::Password;
 use crate::app::App;
@@ -14,7 +15,13 @@ use crate::session::login;
 use crate::session::open::{Opened, Terms};
 
 /// Logs in with `username`, which is the e-mail address, and `password`.
-pub(in crate::oauth) async fn run(app: &App, client: Option<Client>, form: &mut Form, from: Origin) -> Result<Opened> {
+pub(in crate::oauth) async fn run(
+    app: &App,
+    client: Option<Client>,
+    scope: Option<Scope>,
+    form: &mut Form,
+    from: Origin,
+) -> Result<Opened> {
     if !app.config.oauth.password_grant {
         return Err(Error::UnsupportedGrantType);
     }
@@ -24,6 +31,7 @@ pub(in crate::oauth) async fn run(app: &App, client: Option<Client>, form: &mut 
     let email = Email::parse(&username).map_err(|_| Error::InvalidCredentials)?;
     let password = Password::parse(&password).map_err(|_| Error::InvalidCredentials)?;
     let mut terms = Terms::first_party(app, None);
+    terms.scope = terms.scope.narrowed_to(scope.as_ref()).map_err(|_| Error::InvalidScope)?;
     if let Some(client) = client {
         if !client.is_registered(&app.config) {
             return Err(Error::InvalidClient);

@@ -1,0 +1,3 @@
+mod change_password;
+mod me;
+mod register;

@@ -1,0 +1,4 @@
+mod bodies;
+mod cookie;
+mod errors;
+mod health;

@@ -1,0 +1,124 @@
+//! Every route × every actor: who may call what, in full. A new row in `routes.rs` fails here until it is written down.
+
+use std::collections::BTreeSet;
+
+use signet::routes::{MANAGEMENT, PUBLIC};
+
+use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
+
+/// The actors, in the order of the columns below.
+const ACTORS: [&str; 7] =
+    ["anonymous", "junk token", "user", "user with narrow scope", "logged-out user", "disabled user", "expired token"];
+
+/// Method, path, and the status for each actor.
+const ANSWERS: &[(&str, &str, [u16; 7])] = &[
+    ("POST", "/v1/auth/register", [201; 7]),
+    ("POST", "/v1/auth/login", [200; 7]),
+    // The actor's access token is of no use here; the refresh token in the body is the actor's own.
+    ("POST", "/v1/auth/refresh", [400, 401, 200, 200, 401, 401, 200]),
+    ("POST", "/v1/auth/logout", [400, 401, 204, 403, 401, 401, 401]),
+    ("GET", "/v1/auth/me", [401, 401, 200, 403, 401, 401, 401]),
+    ("PATCH", "/v1/auth/me", [401, 401, 200, 403, 401, 401, 401]),
+    ("POST", "/v1/auth/change-password", [401, 401, 204, 403, 401, 401, 401]),
+    ("GET", "/v1/auth/sessions", [401, 401, 200, 403, 401, 401, 401]),
+    ("DELETE", "/v1/auth/sessions/{id}", [401, 401, 204, 403, 401, 401, 401]),
+    ("POST", "/oauth2/token", [400, 400, 200, 200, 400, 400, 200]),
+    ("GET", "/.well-known/jwks.json", [200; 7]),
+    ("GET", "/.well-known/oauth-authorization-server", [200; 7]),
+    ("GET", "/.well-known/openid-configuration", [200; 7]),
+];
+
+/// An actor in a world of its own, so that no answer depends on another.
+struct World {
+    server: Server,
+    client: Client,
+    refresh_token: Option<String>,
+    sid: String,
+}
+
+fn world(backend: Backend, actor: &str) -> World {
+    let server = Server::start_with(backend, |config| {
+        config.oauth.password_grant = true;
+        config.oauth.scope = "account read".parse().expect("a scope");
+    });
+    let anonymous = server.client();
+    anonymous.register("somebody@example.com");
+    if actor == "anonymous" {
+        return World { server, client: anonymous, refresh_token: None, sid: "x".to_owned() };
+    }
+    if actor == "junk token" {
+        return World {
+            server,
+            client: anonymous.bearer("junk"),
+            refresh_token: Some("junk".to_owned()),
+            sid: "x".to_owned(),
+        };
+    }
+    anonymous.register("actor@example.com");
+    let session = if actor == "user with narrow scope" {
+        let fields =
+            [("grant_type", "password"), ("username", "actor@example.com"), ("password", PASSWORD), ("scope", "read")];
+        anonymous.form("/oauth2/token", &fields).expect(200)
+    } else {
+        anonymous.login("actor@example.com")
+    };
+    match actor {
+        "logged-out user" => {
+            drop(anonymous.post("/v1/auth/logout", &json!({"refresh_token": session.refresh_token()})).expect(204))
+        }
+        "disabled user" => drop(server.execute("UPDATE users SET is_active = false WHERE email = 'actor@example.com'")),
+        "expired token" => server.clock.advance(std::time::Duration::from_secs(3_600)),
+        _ => {}
+    }
+    let access_token = session.access_token();
+    let sid = token::decode(&access_token).1["sid"].as_str().expect("a session").to_owned();
+    World { client: anonymous.bearer(&access_token), refresh_token: Some(session.refresh_token()), sid, server }
+}
+
+fn call(world: &World, method: &str, path: &str) -> u16 {
+    let World { client, server, refresh_token, sid } = world;
+    let answer = match (method, path) {
+        ("POST", "/v1/auth/register") => client.post(path, &json!({"email": "new@example.com", "password": PASSWORD})),
+        ("POST", "/v1/auth/login") => {
+            client.post(path, &json!({"email": "somebody@example.com", "password": PASSWORD}))
+        }
+        ("POST", "/v1/auth/refresh") => client.post(path, &json!({"refresh_token": refresh_token})),
+        ("POST", "/oauth2/token") => {
+            let token = refresh_token.clone().unwrap_or_default();
+            server.client().form(path, &[("grant_type", "refresh_token"), ("refresh_token", &token)])
+        }
+        ("POST", "/v1/auth/change-password") => {
+            client.post(path, &json!({"current_password": PASSWORD, "new_password": "a wholly other phrase"}))
+        }
+        ("PATCH", _) => client.patch(path, &json!({"name": "New"})),
+        ("POST", _) => client.post_empty(path),
+        ("DELETE", _) => client.delete(&path.replace("{id}", sid)),
+        ("GET", _) => client.get(path),
+        _ => panic!("{method} {path} is not called here yet"),
+    };
+    answer.status
+}
+
+on_both! {
+    fn each_actor_gets_the_answer_that_is_written_down(backend) {
+        let mut wrong = Vec::new();
+        for (column, actor) in ACTORS.iter().enumerate() {
+            for (method, path, statuses) in ANSWERS {
+                let got = call(&world(backend, actor), method, path);
+                if got != statuses[column] {
+                    wrong.push(format!("{method} {path} as {actor}: {got} instead of {}", statuses[column]));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn every_route_of_the_table_is_written_down() {
+    let table: BTreeSet<_> = PUBLIC.iter().map(|route| (route.method.as_str(), route.path)).collect();
+    let written: BTreeSet<_> = ANSWERS.iter().map(|(method, path, _)| (*method, *path)).collect();
+    assert_eq!(table, written);
+    let management: Vec<_> = MANAGEMENT.iter().map(|route| (route.method.as_str(), route.path)).collect();
+    assert_eq!(management, [("GET", "/metrics"), ("GET", "/health/live"), ("GET", "/health/ready")]);
+}

@@ -1,0 +1,8 @@
+//! The service over HTTP, from outside; the folders mirror `src/`.
+
+mod account;
+mod http;
+mod matrix;
+mod oauth;
+mod session;
+mod token;

@@ -1,0 +1,5 @@
+mod list;
+mod login;
+mod logout;
+mod refresh;
+mod revoke;

@@ -1,0 +1,38 @@
+//! What tests stand on: a throw-away Postgres, services to talk to, a client to talk with.
+
+pub mod client;
+pub mod postgres;
+pub mod server;
+pub mod token;
+
+pub use client::{Answer, Client};
+pub use serde_json::{Value, json};
+pub use server::{Backend, Server};
+
+/// Runs each test on both databases, as `NAME::sqlite` and `NAME::postgres`.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* fn $name:ident($backend:ident) $body:block)*) => {$(
+        $(#[$meta])*
+        mod $name {
+            use super::*;
+
+            fn test($backend: Backend) $body
+
+            #[test]
+            fn sqlite() {
+                test(Backend::Sqlite)
+            }
+
+            #[test]
+            fn postgres() {
+                if crate::support::postgres::is_available() {
+                    test(Backend::Postgres)
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use on_both;
+
+/// A password that the rules accept.
+pub const PASSWORD: &str = "correct horse battery";

@@ -1,0 +1,209 @@
+//! A service to test: in this process, on a clock that stands still until a test moves it.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use signet::app::{App, Listeners, Running};
+use signet::clock::{Clock, Timestamp};
+use signet::config::{Config, Period, Secret};
+use signet::db::{Conn, Url, migrations};
+use signet::token::key_file;
+use tempfile::TempDir;
+
+use super::{Client, postgres};
+
+/// Which database a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+impl Backend {
+    /// The URL of a new, migrated database. SQLite's file is in `dir`.
+    pub fn database(self, dir: &Path) -> String {
+        match self {
+            Self::Postgres => postgres::database(),
+            Self::Sqlite => {
+                let url = format!("sqlite:{}", dir.join("signet.db").display());
+                migrations::migrate(&url.parse().expect("our own URL")).expect("an empty database can be migrated");
+                url
+            }
+        }
+    }
+}
+
+/// A service of its own, stopped and forgotten at the end of the test.
+pub struct Server {
+    /// `http://127.0.0.1:PORT`, which is also the issuer.
+    pub url: String,
+    pub management_url: String,
+    pub clock: Clock,
+    pub config: Config,
+    pub dir: TempDir,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Time stands here when a service starts: 2026-11-21T10:00:00Z and a fraction, so that nothing is exact by accident.
+pub const START: Timestamp = Timestamp::from_micros(1_795_255_200_123_456);
+
+impl Server {
+    pub fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| {})
+    }
+
+    /// Starts with a changed configuration.
+    pub fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config::default();
+        config.database.url = Secret(backend.database(dir.path()));
+        config.keys.dir = dir.path().join("keys");
+        key_file::create(&config.keys.dir, START, Duration::ZERO).expect("a key");
+        Self::start_on(config, dir, Clock::manual(START), change)
+    }
+
+    /// A second instance: the same database and keys, and its own clock.
+    pub fn start_beside(first: &Self, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
+        let config = first.config.clone();
+        Self::start_on(config, tempfile::tempdir().expect("a temporary folder"), clock, change)
+    }
+
+    fn start_on(mut config: Config, dir: TempDir, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
+        config.public.listen = ([127, 0, 0, 1], 0).into();
+        config.management.listen = ([127, 0, 0, 1], 0).into();
+        config.public.workers = 1;
+        config.database.pool_size = 4;
+        // Cheap on purpose: what a hash costs is not what most tests are about.
+        config.hashing.memory_kib = 64;
+        config.hashing.iterations = 1;
+        config.hashing.threads = 1;
+        config.hashing.max_wait = Period(Duration::from_secs(30));
+        let listeners = Listeners::bind(&config).expect("a free port");
+        let url = format!("http://{}", listeners.public().expect("bound"));
+        let management_url = format!("http://{}", listeners.management().expect("bound"));
+        if config.issuer.is_empty() {
+            config.issuer.clone_from(&url);
+        }
+        change(&mut config);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (ready, is_ready) = mpsc::channel();
+        let app_config = config.clone();
+        let app_clock = clock.clone();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let app = App::build(app_config, app_clock).expect("the service can be built");
+                let running = Running::start(app, listeners).expect("the service can listen");
+                let stopper = running.stopper();
+                tokio::task::spawn(async move {
+                    let _ = stopped.await;
+                    stopper.stop().await;
+                });
+                ready.send(()).expect("the test waits");
+                running.run().await.expect("the service ends well");
+            });
+        });
+        is_ready.recv().expect("the service has started");
+        Self { url, management_url, clock, config, dir, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// A client without any token.
+    pub fn client(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    /// A client of the management listener.
+    pub fn operator(&self) -> Client {
+        Client::new(&self.management_url)
+    }
+
+    /// A connection of the test's own.
+    pub fn database(&self) -> Conn {
+        let url: Url = self.config.database.url.0.parse().expect("our own URL");
+        url.connect().expect("the database is there")
+    }
+
+    /// The single text value of a query.
+    pub fn query_text(&self, sql: &str) -> String {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            value: String,
+        }
+        let query = diesel::sql_query(sql);
+        let row: Row = match &mut self.database() {
+            Conn::Pg(c) => query.get_result(c),
+            Conn::Sqlite(c) => query.get_result(c),
+        }
+        .expect(sql);
+        row.value
+    }
+
+    /// The single number of a query that calls it `value`.
+    pub fn query_number(&self, sql: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            value: i64,
+        }
+        let query = diesel::sql_query(sql);
+        let row: Row = match &mut self.database() {
+            Conn::Pg(c) => query.get_result(c),
+            Conn::Sqlite(c) => query.get_result(c),
+        }
+        .expect(sql);
+        row.value
+    }
+
+    /// Runs a statement behind the service's back.
+    pub fn execute(&self, sql: &str) -> usize {
+        let query = diesel::sql_query(sql);
+        match &mut self.database() {
+            Conn::Pg(c) => query.execute(c),
+            Conn::Sqlite(c) => query.execute(c),
+        }
+        .expect(sql)
+    }
+
+    /// The kinds of all audit events, oldest first.
+    pub fn audit(&self) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            kind: String,
+        }
+        let query = diesel::sql_query("SELECT kind FROM audit_events ORDER BY at, id");
+        let rows: Vec<Row> = match &mut self.database() {
+            Conn::Pg(c) => query.load(c),
+            Conn::Sqlite(c) => query.load(c),
+        }
+        .expect("the audit trail");
+        rows.into_iter().map(|row| row.kind).collect()
+    }
+
+    /// How many audit events of a kind there are.
+    pub fn audited(&self, kind: &str) -> usize {
+        self.audit().iter().filter(|own| *own == kind).count()
+    }
+
+    /// The value of a metric, by its full line up to the value; 0 if it has not been counted yet.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.operator().get("/metrics").text;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
