@@ -219,6 +219,12 @@ impl Stopper {
         public.stop(true).await;
         management.stop(true).await;
     }
+
+    /// Ends at once, whatever is under way.
+    pub async fn halt(&self) {
+        let [public, management] = &self.handles;
+        futures_util::future::join(public.stop(false), management.stop(false)).await;
+    }
 }
 
 fn serve(app: &Data<App>, routes: &'static [Route], listener: TcpListener, workers: usize) -> std::io::Result<Server> {

@@ -18,8 +18,8 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     until_stopped(config, listeners, |_| {})
 }
 
-/// Builds the service, serves, and ends on SIGTERM or SIGINT once the requests under way are answered. SIGHUP reads the
-/// keys again.
+/// Builds the service, serves, and ends on SIGTERM or SIGINT once the requests under way are answered, or at once on the
+/// second one. SIGHUP reads the keys again.
 pub(super) fn until_stopped(
     config: Config,
     listeners: Listeners,
@@ -57,6 +57,10 @@ fn obey_signals(stopper: Arc<Stopper>) -> std::io::Result<impl Future<Output = (
             }
         }
         tracing::info!("stopping: no more connections are taken, requests under way are finished");
-        stopper.stop().await;
+        tokio::select! {
+            () = stopper.stop() => {}
+            _ = terminate.recv() => stopper.halt().await,
+            _ = interrupt.recv() => stopper.halt().await,
+        }
     })
 }

@@ -100,7 +100,7 @@ impl Server {
                 let stopper = running.stopper();
                 tokio::task::spawn(async move {
                     let _ = stopped.await;
-                    stopper.stop().await;
+                    stopper.halt().await;
                 });
                 ready.send(()).expect("the test waits");
                 running.run().await.expect("the service ends well");
