@@ -68,7 +68,7 @@ impl RequestId {
     }
 
     /// Gives a request its id.
-    pub(super) fn assign(http: &(impl HttpMessage), now: crate::clock::Timestamp) -> Self {
+    pub(super) fn assign(http: &impl HttpMessage, now: crate::clock::Timestamp) -> Self {
         let sent = http.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let plain = sent.filter(|text| {
             (1..=MAX_REQUEST_ID_BYTES).contains(&text.len())
