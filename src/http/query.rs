@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::error::{Error, FieldError, Result};
 
@@ -18,6 +19,15 @@ pub struct Page<Id> {
 
 const DEFAULT_LIMIT: u16 = 20;
 const MAX_LIMIT: u16 = 100;
+
+impl<Id: JsonSchema> Page<Id> {
+    /// Name, meaning and schema of each parameter, for the API description.
+    pub fn parameters() -> [(&'static str, &'static str, Schema); 2] {
+        let limit = json_schema!({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT});
+        let after = Id::json_schema(&mut SchemaGenerator::default());
+        [("limit", "How many items at most.", limit), ("after", "The `next` of the page before.", after)]
+    }
+}
 
 impl<Id: FromStr> FromRequest for Page<Id> {
     type Error = Error;
@@ -65,7 +75,8 @@ mod tests {
         let page = |query: &str| parse::<u8>(query).ok().map(|page| (page.after, page.limit));
         assert_eq!(page(""), Some((None, 20)));
         assert_eq!(page("limit=100&after=7"), Some((Some(7), 100)));
-        for query in ["limit=0", "limit=101", "limit=-1", "limit=1e9", "limit=", "after=x", "page=1"] {
+        for query in ["limit=0", "limit=101", "limit=-1", "limit=1e9", "limit=", "after=x", "page=1"]
+        {
             assert_eq!(page(query), None, "{query}");
         }
     }
