@@ -1,5 +1,6 @@
 //! Query strings of listings: where to go on, and how much.
 
+use std::collections::BTreeSet;
 use std::future::{Ready, ready};
 use std::str::FromStr;
 
@@ -43,7 +44,11 @@ fn parse<Id: FromStr>(query: &str) -> Result<Page<Id>> {
     let refuse = |field: &str, code, detail: &'static str| {
         Error::InvalidFields(vec![FieldError { field: field.to_owned(), code, detail: detail.into() }])
     };
+    let mut seen = BTreeSet::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if !seen.insert(name.clone()) {
+            return Err(refuse(&name, "repeated", "this parameter comes twice"));
+        }
         match name.as_ref() {
             "after" => {
                 let after =
@@ -75,9 +80,22 @@ mod tests {
         let page = |query: &str| parse::<u8>(query).ok().map(|page| (page.after, page.limit));
         assert_eq!(page(""), Some((None, 20)));
         assert_eq!(page("limit=100&after=7"), Some((Some(7), 100)));
-        for query in ["limit=0", "limit=101", "limit=-1", "limit=1e9", "limit=", "after=x", "page=1"]
+        for query in ["limit=0", "limit=101", "limit=-1", "limit=1e9", "limit=", "after=x", "page=1", "limit=1&limit=2"]
         {
             assert_eq!(page(query), None, "{query}");
+        }
+    }
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let is_taken = |id: &str| parse::<crate::session::SessionId>(&format!("after={id}")).is_ok();
+        assert!(is_taken("01a1fc6f-48d0-717a-ac6b-fd36c79547f2"));
+        for other in [
+            "01a1fc6f48d0717aac6bfd36c79547f2",
+            "{01a1fc6f-48d0-717a-ac6b-fd36c79547f2}",
+            "urn:uuid:01a1fc6f-48d0-717a-ac6b-fd36c79547f2",
+        ] {
+            assert!(!is_taken(other), "{other}");
         }
     }
 }
