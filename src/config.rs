@@ -1,6 +1,9 @@
 //! Configuration: `signet.toml`, then `SIGNET_…` environment variables on top. The doc comments are the reference:
 //! `docs/configuration.md` is made from them.
 
+#[cfg(test)]
+mod reference;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -94,6 +97,7 @@ impl Default for ManagementConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// `postgres://USER:PASSWORD@HOST/NAME` or `sqlite:PATH`. `dev` uses `signet.db` in its data folder.
+    #[schemars(extend("default" = DEFAULT_DATABASE_URL))]
     pub url: Secret,
     /// Connections to the database.
     pub pool_size: u32,
@@ -101,9 +105,11 @@ pub struct DatabaseConfig {
     pub max_wait: Period,
 }
 
+const DEFAULT_DATABASE_URL: &str = "sqlite:data/signet.db";
+
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self { url: Secret("sqlite:data/signet.db".to_owned()), pool_size: 8, max_wait: Period(Duration::from_secs(3)) }
+        Self { url: Secret(DEFAULT_DATABASE_URL.to_owned()), pool_size: 8, max_wait: Period(Duration::from_secs(3)) }
     }
 }
 
@@ -140,7 +146,7 @@ impl Default for TokenConfig {
 }
 
 /// A claim about the user that configuration may add (OpenID Connect Core §5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExtraClaim {
     /// The e-mail address.
@@ -207,6 +213,7 @@ pub struct HashingConfig {
     pub parallelism: u32,
     /// A secret mixed into every hash, kept outside the database. It cannot be changed without invalidating every
     /// password. Empty: none.
+    #[schemars(extend("default" = ""))]
     pub pepper: Secret,
 }
 
@@ -261,7 +268,7 @@ pub struct LogConfig {
 }
 
 /// See [`LogConfig::level`].
-#[derive(Debug, Clone, Copy, Default, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum LogLevel {
@@ -284,7 +291,7 @@ impl LogLevel {
 }
 
 /// See [`LogConfig::format`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum LogFormat {
@@ -306,6 +313,13 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
+/// As it is written in a file.
+impl serde::Serialize for Period {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl JsonSchema for Period {
     fn schema_name() -> Cow<'static, str> {
         "Period".into()
@@ -322,6 +336,7 @@ impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         match seconds {
+            _ if self.0.subsec_nanos() > 0 => humantime::format_duration(self.0).fmt(f),
             0 => f.write_str("0s"),
             s if s % 86_400 == 0 => write!(f, "{}d", s / 86_400),
             s if s % 3_600 == 0 => write!(f, "{}h", s / 3_600),
@@ -331,7 +346,7 @@ impl fmt::Display for Period {
     }
 }
 
-/// A configured value that is never printed.
+/// A configured value that is never printed, and never written either: a key that has one says its default itself.
 #[derive(Clone, Default, PartialEq, Eq, serde::Deserialize, zeroize::ZeroizeOnDrop)]
 #[serde(transparent)]
 pub struct Secret(pub String);
@@ -350,7 +365,7 @@ impl JsonSchema for Secret {
         true
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string"})
+        schemars::json_schema!({"type": "string", "format": "password"})
     }
 }
 
@@ -472,8 +487,8 @@ fn refuse_unknown_keys(schema: &Schema, table: &toml::Table, path: &mut Vec<Stri
 }
 
 fn unknown_key(key: &str) -> Error {
-    let known = keys();
-    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(known, key), known)).min();
+    let schema = schema();
+    let nearest = keys(&schema).into_iter().map(|(known, _)| (strsim::damerau_levenshtein(&known, key), known)).min();
     match nearest {
         Some((distance, nearest)) if distance <= 6 => {
             Error(format!("there is no key `{key}`; did you mean `{nearest}`?"))
@@ -482,16 +497,16 @@ fn unknown_key(key: &str) -> Error {
     }
 }
 
-/// Every key, dotted, with its schema's description and default.
-pub fn keys() -> Vec<String> {
-    fn walk(schema: &Schema, prefix: &str, found: &mut Vec<String>) {
+/// Every key, dotted, with its own schema.
+fn keys(schema: &Schema) -> Vec<(String, &Schema)> {
+    fn walk<'a>(schema: &'a Schema, prefix: &str, found: &mut Vec<(String, &'a Schema)>) {
         for (name, sub) in schema["properties"].as_object().into_iter().flatten() {
             let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            if sub.get("properties").is_some() { walk(sub, &key, found) } else { found.push(key) }
+            if sub.get("properties").is_some() { walk(sub, &key, found) } else { found.push((key, sub)) }
         }
     }
     let mut found = Vec::new();
-    walk(&schema(), "", &mut found);
+    walk(schema, "", &mut found);
     found
 }
 
@@ -738,7 +753,7 @@ mod tests {
 
     #[test]
     fn periods_print_as_they_are_written() {
-        for text in ["30s", "15m", "12h", "7d", "0s", "90s"] {
+        for text in ["30s", "15m", "12h", "7d", "0s", "90s", "1s 500ms"] {
             let period: Period = serde_json::from_value(text.into()).expect("parses");
             assert_eq!(period.to_string(), text);
         }

@@ -219,7 +219,8 @@ impl Error {
     }
 }
 
-fn is_oauth(path: &str) -> bool {
+/// Whether a path answers in the form of RFC 6749.
+pub(crate) fn is_oauth(path: &str) -> bool {
     path.starts_with("/oauth2/")
 }
 

@@ -151,6 +151,8 @@ impl FromField for Text {
     }
 
     fn schema() -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS})
+        // Something visible in it, and no control character.
+        let pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\s][^\x00-\x1f\x7f-\x9f]*$";
+        schemars::json_schema!({"type": "string", "maxLength": MAX_TEXT_CHARS, "pattern": pattern})
     }
 }

@@ -155,7 +155,9 @@ impl Load {
         Duration::from_nanos(nanos.saturating_mul(u64::try_from(ahead).unwrap_or(u64::MAX)))
     }
 
+    /// Counted before the result is handed over, so that whoever has it sees the count.
     fn finished(&self, took: Duration) {
+        self.metrics.hash_time.observe(took.as_secs_f64());
         self.jobs.fetch_sub(1, Ordering::Relaxed);
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let average = self.job_nanos.load(Ordering::Relaxed);
@@ -182,12 +184,17 @@ fn work(queue: &crossbeam_channel::Receiver<Job>, load: &Load, max_wait: Duratio
         let begun = Instant::now();
         // The other end may be gone; then nobody wants the result.
         match job.task {
-            Task::Hash(reply) => drop(reply.send(Ok(kernel.hash(&job.password)))),
-            Task::Verify { stored, reply } => drop(reply.send(kernel.verify(&job.password, &stored))),
+            Task::Hash(reply) => {
+                let hash = kernel.hash(&job.password);
+                load.finished(begun.elapsed());
+                drop(reply.send(Ok(hash)));
+            }
+            Task::Verify { stored, reply } => {
+                let verdict = kernel.verify(&job.password, &stored);
+                load.finished(begun.elapsed());
+                drop(reply.send(verdict));
+            }
         }
-        let took = begun.elapsed();
-        load.metrics.hash_time.observe(took.as_secs_f64());
-        load.finished(took);
     }
 }
 

@@ -31,6 +31,8 @@ pub mod config;
 pub mod db;
 pub mod error;
 pub mod field;
+#[cfg(test)]
+mod generated;
 pub mod hasher;
 pub mod http;
 pub mod jobs;

@@ -1,4 +1,4 @@
-//! THE table: every route of the service, who may call it, and its handler.
+//! THE table: every route of the service, who may call it, how it is described, and its handler.
 //!
 //! A new route starts as a row here; `tests/api/matrix.rs` fails until each actor's answer to it is written down.
 
@@ -8,9 +8,11 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as Service};
 
+use self::Caller::{Account, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
 use crate::account::{change_password, me, register};
 use crate::config::Config;
 use crate::error::Error;
+use crate::http::openapi::Operation;
 use crate::http::respond::survive;
 use crate::http::{cookie, health};
 use crate::oauth::{metadata, token};
@@ -25,8 +27,10 @@ pub struct Route {
     pub path: &'static str,
     /// Who may call it.
     pub caller: Caller,
+    /// What the API description says; operators need none.
+    pub describe: Option<Describe>,
     /// Makes the service.
-    service: fn() -> Service,
+    service: Serve,
 }
 
 /// What a caller has to present.
@@ -46,30 +50,49 @@ pub enum Caller {
 
 /// What clients and sibling services see.
 pub const PUBLIC: &[Route] = &[
-    route(Method::POST, "/v1/auth/register", Caller::Anyone, || web::to(register::handle)),
-    route(Method::POST, "/v1/auth/login", Caller::Anyone, || web::to(login::handle)),
-    route(Method::POST, "/v1/auth/refresh", Caller::RefreshToken, || web::to(refresh::handle)),
-    route(Method::POST, "/v1/auth/logout", Caller::AnyToken, || web::to(logout::handle)),
-    route(Method::GET, "/v1/auth/me", Caller::Account, || web::to(me::show)),
-    route(Method::PATCH, "/v1/auth/me", Caller::Account, || web::to(me::change)),
-    route(Method::POST, "/v1/auth/change-password", Caller::Account, || web::to(change_password::handle)),
-    route(Method::GET, "/v1/auth/sessions", Caller::Account, || web::to(list::handle)),
-    route(Method::DELETE, "/v1/auth/sessions/{id}", Caller::Account, || web::to(revoke::handle)),
-    route(Method::POST, "/oauth2/token", Caller::Anyone, || web::to(token::handle)),
-    route(Method::GET, "/.well-known/jwks.json", Caller::AnyoneAnywhere, || web::to(jwks::handle)),
-    route(Method::GET, "/.well-known/oauth-authorization-server", Caller::AnyoneAnywhere, || web::to(metadata::handle)),
-    route(Method::GET, "/.well-known/openid-configuration", Caller::AnyoneAnywhere, || web::to(metadata::handle)),
+    post("/v1/auth/register", Anyone, register::describe, || web::to(register::handle)),
+    post("/v1/auth/login", Anyone, login::describe, || web::to(login::handle)),
+    post("/v1/auth/refresh", RefreshToken, refresh::describe, || web::to(refresh::handle)),
+    post("/v1/auth/logout", AnyToken, logout::describe, || web::to(logout::handle)),
+    get("/v1/auth/me", Account, me::describe_show, || web::to(me::show)),
+    patch("/v1/auth/me", Account, me::describe_change, || web::to(me::change)),
+    post("/v1/auth/change-password", Account, change_password::describe, || web::to(change_password::handle)),
+    get("/v1/auth/sessions", Account, list::describe, || web::to(list::handle)),
+    delete("/v1/auth/sessions/{id}", Account, revoke::describe, || web::to(revoke::handle)),
+    post("/oauth2/token", Anyone, token::describe, || web::to(token::handle)),
+    get("/.well-known/jwks.json", AnyoneAnywhere, jwks::describe, || web::to(jwks::handle)),
+    get("/.well-known/oauth-authorization-server", AnyoneAnywhere, metadata::describe, || web::to(metadata::handle)),
+    get("/.well-known/openid-configuration", AnyoneAnywhere, metadata::describe_openid, || web::to(metadata::handle)),
 ];
 
 /// What operators see, on a listener of its own.
 pub const MANAGEMENT: &[Route] = &[
-    route(Method::GET, "/metrics", Caller::Anyone, || web::to(health::metrics)),
-    route(Method::GET, "/health/live", Caller::Anyone, || web::to(health::live)),
-    route(Method::GET, "/health/ready", Caller::Anyone, || web::to(health::ready)),
+    undescribed("/metrics", || web::to(health::metrics)),
+    undescribed("/health/live", || web::to(health::live)),
+    undescribed("/health/ready", || web::to(health::ready)),
 ];
 
-const fn route(method: Method, path: &'static str, caller: Caller, service: fn() -> Service) -> Route {
-    Route { method, path, caller, service }
+type Describe = fn() -> Operation;
+type Serve = fn() -> Service;
+
+const fn get(path: &'static str, caller: Caller, describe: Describe, service: Serve) -> Route {
+    Route { method: Method::GET, path, caller, describe: Some(describe), service }
+}
+
+const fn post(path: &'static str, caller: Caller, describe: Describe, service: Serve) -> Route {
+    Route { method: Method::POST, path, caller, describe: Some(describe), service }
+}
+
+const fn patch(path: &'static str, caller: Caller, describe: Describe, service: Serve) -> Route {
+    Route { method: Method::PATCH, path, caller, describe: Some(describe), service }
+}
+
+const fn delete(path: &'static str, caller: Caller, describe: Describe, service: Serve) -> Route {
+    Route { method: Method::DELETE, path, caller, describe: Some(describe), service }
+}
+
+const fn undescribed(path: &'static str, service: Serve) -> Route {
+    Route { method: Method::GET, path, caller: Anyone, describe: None, service }
 }
 
 /// Registers a table: one resource for each path, 405 for its other methods, 404 for every other path.

@@ -3,6 +3,7 @@
 //! Owns: users, through sessions' verbs sessions.  Emits: PasswordChanged.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
 
 use super::email::Email;
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::hasher::Verdict;
 use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
+use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::session::{self, RevokedReason};
 
@@ -62,4 +64,12 @@ pub async fn handle(
         .await?;
     // Nobody's session is told apart from a wrong password when another change came first: try again and see.
     if changed { Ok(HttpResponse::NoContent().finish()) } else { Err(Error::InvalidCredentials) }
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::Account, "change_password", "Set a new password, which ends every other session")
+        .json::<Request>()
+        .answers_nothing(StatusCode::NO_CONTENT, "The new password is in force.")
+        .refuses([Error::InvalidCredentials])
 }

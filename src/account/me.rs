@@ -3,20 +3,28 @@
 //! Owns: users.  Emits: Renamed.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
 
-use super::store;
+use super::{User, store};
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{Error, Result};
 use crate::field::{Patch, Text};
 use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
+use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 
 /// Answers 200 with the user as they are now.
 pub async fn show(Account { user, .. }: Account) -> HttpResponse {
     HttpResponse::Ok().json(user)
+}
+
+/// What the API description says.
+pub fn describe_show() -> Operation {
+    Operation::new(Tag::Account, "show_account", "The caller's own account")
+        .answers::<User>(StatusCode::OK, "The user as they are now.")
 }
 
 request_body! {
@@ -50,4 +58,11 @@ pub async fn change(
         })
         .await?;
     Ok(HttpResponse::Ok().json(user.ok_or(Error::InvalidToken)?))
+}
+
+/// What the API description says.
+pub fn describe_change() -> Operation {
+    Operation::new(Tag::Account, "change_account", "Change the caller's own account")
+        .json::<Change>()
+        .answers::<User>(StatusCode::OK, "The user as changed.")
 }

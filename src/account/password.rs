@@ -56,7 +56,13 @@ impl FromField for Password {
         Self::parse(&Zeroizing::new(text))
     }
     fn schema() -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "format": "password", "minLength": 1, "maxLength": MAX_BYTES})
+        schemars::json_schema!({
+            "type": "string",
+            "format": "password",
+            "minLength": 1,
+            "maxLength": MAX_BYTES,
+            "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
+        })
     }
 }
 

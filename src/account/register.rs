@@ -2,8 +2,9 @@
 //!
 //! Owns: users.  Emits: Registered.
 
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
-use actix_web::{HttpResponse, http::header};
 
 use super::email::Email;
 use super::password::{NewPassword, Password};
@@ -15,8 +16,9 @@ use crate::db::Db;
 use crate::error::{Error, FieldError, Result};
 use crate::field::Text;
 use crate::http::body::{Json, request_body};
+use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
-use crate::session::open::{self, Opened, Terms};
+use crate::session::open::{self, Opened, SessionBody, Terms};
 
 request_body! {
     /// A new account.
@@ -53,6 +55,16 @@ pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> 
     let mut answer = HttpResponse::Created();
     answer.insert_header((header::LOCATION, "/v1/auth/me"));
     opened.answer(&app, &mut answer, body.cookie)
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::Account, "register", "Open an account and a first session")
+        .json::<Request>()
+        .answers::<SessionBody>(StatusCode::CREATED, "The new user, logged in.")
+        .with_header(header::LOCATION, "Where the account is.")
+        .with_header(header::SET_COOKIE, "The refresh token, if `cookie` asked for it.")
+        .refuses([Error::EmailTaken])
 }
 
 /// Judges a password for an account; the error names `field`.

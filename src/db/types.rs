@@ -84,8 +84,9 @@ macro_rules! id {
 
         impl std::str::FromStr for $name {
             type Err = uuid::Error;
+            /// One spelling only: not the braced, URN and unhyphenated ones that the crate would take as well.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map(Self)
+                text.parse::<uuid::fmt::Hyphenated>().map(|id| Self(id.into_uuid()))
             }
         }
 

@@ -1,5 +1,6 @@
 //! Callers that present an access token (RFC 6750 §2.1). In the header only: a token in a URL or a body is ignored.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
@@ -49,6 +50,13 @@ pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<Account> {
     Ok(Account { caller, user })
 }
 
+const TWICE: Error = Error::InvalidRequest(Cow::Borrowed("there is more than one Authorization header"));
+
+/// What [`authenticate`] can say about a request.
+pub fn refusals() -> [Error; 4] {
+    [TWICE, Error::MissingToken, Error::InvalidToken, Error::InsufficientScope(Scope::ACCOUNT)]
+}
+
 /// Whether there is an `Authorization` header at all.
 pub fn is_presented(http: &HttpRequest) -> bool {
     http.headers().contains_key(header::AUTHORIZATION)
@@ -58,7 +66,7 @@ fn presented(http: &HttpRequest) -> Result<String> {
     let mut values = http.headers().get_all(header::AUTHORIZATION);
     let value = values.next().ok_or(Error::MissingToken)?;
     if values.next().is_some() {
-        return Err(Error::invalid_request("there is more than one Authorization header"));
+        return Err(TWICE);
     }
     let value = value.to_str().map_err(|_| Error::InvalidToken)?;
     let (scheme, token) = value.split_once(' ').ok_or(Error::InvalidToken)?;

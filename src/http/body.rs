@@ -43,10 +43,10 @@ pub trait FromFields: Sized {
 /// Declares a request body: a struct, how it is parsed from fields, and its schema, from one text.
 macro_rules! request_body {
     (
-        $(#[$doc:meta])*
+        $(#[doc = $doc:literal])*
         pub struct $name:ident { $($(#[doc = $field_doc:literal])* $field:ident: $type:ty,)* }
     ) => {
-        $(#[$doc])*
+        $(#[doc = $doc])*
         pub struct $name {
             $($(#[doc = $field_doc])* pub $field: $type,)*
         }
@@ -73,6 +73,7 @@ macro_rules! request_body {
                 )*
                 schemars::json_schema!({
                     "type": "object",
+                    "description": concat!($($doc),*).trim(),
                     "additionalProperties": false,
                     "required": required,
                     "properties": properties,
@@ -239,12 +240,7 @@ impl<T: FromFields + 'static> FromRequest for MaybeJson<T> {
 
 /// Refuses a body of another media type, charset or encoding (RFC 9110 §15.5.16).
 pub(super) fn expect_media_type(http: &HttpRequest, expected: &mime::Mime) -> Result<()> {
-    let wanted = if *expected == mime::APPLICATION_JSON {
-        "application/json in UTF-8"
-    } else {
-        "application/x-www-form-urlencoded in UTF-8"
-    };
-    let unsupported = || Error::UnsupportedMediaType(wanted);
+    let unsupported = || unsupported(expected);
     let one = |name| {
         let mut values = http.headers().get_all(name);
         match (values.next(), values.next()) {
@@ -261,6 +257,24 @@ pub(super) fn expect_media_type(http: &HttpRequest, expected: &mime::Mime) -> Re
     } else {
         Err(unsupported())
     }
+}
+
+fn unsupported(expected: &mime::Mime) -> Error {
+    Error::UnsupportedMediaType(if *expected == mime::APPLICATION_JSON {
+        "application/json in UTF-8"
+    } else {
+        "application/x-www-form-urlencoded in UTF-8"
+    })
+}
+
+/// What can be wrong with any body of a media type.
+pub(super) fn refusals(expected: &mime::Mime) -> Vec<Error> {
+    let malformed = Error::invalid_request("the body is malformed");
+    let mut errors = vec![malformed, Error::RequestTimeout, Error::PayloadTooLarge, unsupported(expected)];
+    if *expected == mime::APPLICATION_JSON {
+        errors.push(Error::InvalidFields(Vec::new()));
+    }
+    errors
 }
 
 /// The bytes of a body, at most [`MAX_BODY_BYTES`] within [`BODY_TIMEOUT`].
@@ -284,6 +298,7 @@ pub(super) async fn read(http: &HttpRequest, mut payload: Payload) -> Result<Byt
 }
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "the macro declares what handlers take, which is public")]
 mod tests {
     use super::*;
     use crate::field::Text;

@@ -3,6 +3,8 @@
 //! `__Host-` binds the cookie to this very host over TLS (draft-ietf-httpbis-rfc6265bis §4.1.3.2). Over plain http, as
 //! `dev` on loopback has it, the cookie loses the prefix and `Secure`, which http cannot carry, and nothing else.
 
+use std::borrow::Cow;
+
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
@@ -13,10 +15,18 @@ use crate::error::{Error, Result};
 use crate::session::Grant;
 use crate::session::token::RefreshToken;
 
-const NAME_OVER_TLS: &str = "__Host-signet_refresh";
-const NAME_OVER_HTTP: &str = "signet_refresh";
+/// The cookie of a service that is reached over TLS.
+pub const NAME_OVER_TLS: &str = "__Host-signet_refresh";
+/// The cookie of one that is not.
+pub const NAME_OVER_HTTP: &str = "signet_refresh";
 /// Any value will do: a page of another site cannot set this header without our leave (a CORS preflight).
 pub const CSRF_HEADER: &str = "x-requested-with";
+
+/// No refresh token at all.
+pub const MISSING: Error = Error::InvalidRequest(Cow::Borrowed("there is no refresh token in the body or in a cookie"));
+/// A cookie, at the word of a page that may not use it.
+pub const FOREIGN_PAGE: Error =
+    Error::Forbidden("a cookie needs a matching Origin, or an X-Requested-With header from the same origin");
 
 fn name(config: &Config) -> &'static str {
     if config.is_https() { NAME_OVER_TLS } else { NAME_OVER_HTTP }
@@ -52,13 +62,9 @@ pub fn gone(config: &Config) -> Cookie<'static> {
 /// # Errors
 /// Outer: [`Error::InvalidRequest`] without a cookie, [`Error::Forbidden`] from another site. Inner: [`Error::InvalidGrant`].
 pub fn presented(config: &Config, http: &HttpRequest) -> Result<Result<RefreshToken>> {
-    let cookie = http
-        .cookie(name(config))
-        .ok_or(Error::invalid_request("there is no refresh token in the body or in a cookie"))?;
+    let cookie = http.cookie(name(config)).ok_or(MISSING)?;
     if !is_same_site(config, http) {
-        return Err(Error::Forbidden(
-            "a cookie needs a matching Origin, or an X-Requested-With header from the same origin",
-        ));
+        return Err(FOREIGN_PAGE);
     }
     Ok(RefreshToken::parse(cookie.value()).map_err(|_| Error::InvalidGrant))
 }

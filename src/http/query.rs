@@ -1,10 +1,12 @@
 //! Query strings of listings: where to go on, and how much.
 
+use std::collections::BTreeSet;
 use std::future::{Ready, ready};
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::error::{Error, FieldError, Result};
 
@@ -18,6 +20,15 @@ pub struct Page<Id> {
 
 const DEFAULT_LIMIT: u16 = 20;
 const MAX_LIMIT: u16 = 100;
+
+impl<Id: JsonSchema> Page<Id> {
+    /// Name, meaning and schema of each parameter, for the API description.
+    pub fn parameters() -> [(&'static str, &'static str, Schema); 2] {
+        let limit = json_schema!({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT});
+        let after = Id::json_schema(&mut SchemaGenerator::default());
+        [("limit", "How many items at most.", limit), ("after", "The `next` of the page before.", after)]
+    }
+}
 
 impl<Id: FromStr> FromRequest for Page<Id> {
     type Error = Error;
@@ -33,7 +44,11 @@ fn parse<Id: FromStr>(query: &str) -> Result<Page<Id>> {
     let refuse = |field: &str, code, detail: &'static str| {
         Error::InvalidFields(vec![FieldError { field: field.to_owned(), code, detail: detail.into() }])
     };
+    let mut seen = BTreeSet::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if !seen.insert(name.clone()) {
+            return Err(refuse(&name, "repeated", "this parameter comes twice"));
+        }
         match name.as_ref() {
             "after" => {
                 let after =
@@ -65,8 +80,22 @@ mod tests {
         let page = |query: &str| parse::<u8>(query).ok().map(|page| (page.after, page.limit));
         assert_eq!(page(""), Some((None, 20)));
         assert_eq!(page("limit=100&after=7"), Some((Some(7), 100)));
-        for query in ["limit=0", "limit=101", "limit=-1", "limit=1e9", "limit=", "after=x", "page=1"] {
+        for query in ["limit=0", "limit=101", "limit=-1", "limit=1e9", "limit=", "after=x", "page=1", "limit=1&limit=2"]
+        {
             assert_eq!(page(query), None, "{query}");
+        }
+    }
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let is_taken = |id: &str| parse::<crate::session::SessionId>(&format!("after={id}")).is_ok();
+        assert!(is_taken("01a1fc6f-48d0-717a-ac6b-fd36c79547f2"));
+        for other in [
+            "01a1fc6f48d0717aac6bfd36c79547f2",
+            "{01a1fc6f-48d0-717a-ac6b-fd36c79547f2}",
+            "urn:uuid:01a1fc6f-48d0-717a-ac6b-fd36c79547f2",
+        ] {
+            assert!(!is_taken(other), "{other}");
         }
     }
 }

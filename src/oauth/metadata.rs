@@ -4,12 +4,14 @@
 //! There is no authorization endpoint, so no response type is supported; the members about ID tokens are there because
 //! discovery clients demand them, and say what such a token would be signed with.
 
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
-use actix_web::{HttpResponse, http::header};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::http::openapi::{Operation, Tag};
 
 /// The metadata document.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -52,4 +54,18 @@ pub async fn handle(app: Data<App>) -> HttpResponse {
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .json(Metadata::new(&app.config))
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::WellKnown, "oauth_metadata", "What works here, for OAuth clients (RFC 8414)")
+        .answers::<Metadata>(StatusCode::OK, "The metadata.")
+        .with_header(header::CACHE_CONTROL, "How long it may be kept.")
+}
+
+/// What it says about the other name.
+pub fn describe_openid() -> Operation {
+    Operation::new(Tag::WellKnown, "openid_configuration", "The same, for OpenID Connect discovery")
+        .answers::<Metadata>(StatusCode::OK, "The metadata.")
+        .with_header(header::CACHE_CONTROL, "How long it may be kept.")
 }

@@ -3,8 +3,10 @@
 //! Owns the phases that all grants share, so that none can forget one: read the form, name the client, parse the scope,
 //! run the grant, narrow, issue.
 
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::json_schema;
 
 use super::client::Client;
 use super::grant;
@@ -12,8 +14,10 @@ use crate::access::scope::Scope;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::http::form::Form;
+use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::session::Grant;
+use crate::token::issue::Tokens;
 
 /// Answers 200 with tokens.
 pub async fn handle(app: Data<App>, http: HttpRequest, from: Origin, mut form: Form) -> Result<HttpResponse> {
@@ -38,4 +42,34 @@ pub async fn handle(app: Data<App>, http: HttpRequest, from: Origin, mut form: F
     let scope = grant.scope.narrowed_to(requested.as_ref()).map_err(|_| Error::InvalidScope)?;
     let tokens = app.issuer.tokens(&grant, Some(scope), user.as_ref())?;
     Ok(HttpResponse::Ok().json(tokens))
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    let parameters = json_schema!({
+        "type": "object",
+        "description": "Unknown parameters are ignored, empty ones count as absent, none may come twice.",
+        "required": ["grant_type"],
+        "properties": {
+            "grant_type": {
+                "enum": ["refresh_token", "password"],
+                "description": "`password` works where `oauth.password_grant` is switched on.",
+            },
+            "refresh_token": {"type": "string", "description": "`refresh_token`: the newest one of the session."},
+            "username": {"type": "string", "description": "`password`: the account's e-mail address."},
+            "password": {"type": "string", "format": "password", "description": "`password`: the account's password."},
+            "client_id": {"type": "string", "description": "Absent: the default client. All clients are public."},
+            "scope": {"type": "string", "description": "Words separated by spaces; absent: all that was granted."},
+        },
+    });
+    Operation::new(Tag::OAuth, "token", "Trade a grant for tokens (RFC 6749 §3.2)")
+        .form(parameters)
+        .answers::<Tokens>(StatusCode::OK, "Tokens.")
+        .refuses([
+            Error::InvalidGrant,
+            Error::InvalidCredentials,
+            Error::UnsupportedGrantType,
+            Error::InvalidScope,
+            Error::InvalidClient,
+        ])
 }

@@ -1,6 +1,7 @@
 //! `GET /v1/auth/sessions` — where the caller is signed in.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::http::bearer::Account;
+use crate::http::openapi::{Operation, Tag};
 use crate::http::query::Page;
 
 /// One of the caller's sessions.
@@ -50,6 +52,13 @@ pub async fn handle(app: Data<App>, Account { caller, .. }: Account, page: Page<
     let next = if more { listed.last().map(|last| last.id) } else { None };
     let sessions = listed.into_iter().map(|session| SessionItem::new(session, caller.session_id)).collect();
     Ok(HttpResponse::Ok().json(SessionPage { sessions, next }))
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::Sessions, "list_sessions", "Where the caller is logged in")
+        .pages::<SessionId>()
+        .answers::<SessionPage>(StatusCode::OK, "A page of sessions, newest first.")
 }
 
 impl SessionItem {

@@ -6,9 +6,10 @@
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed.
 
 use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 
-use super::open::{self, Opened, Terms};
+use super::open::{self, Opened, SessionBody, Terms};
 use crate::account::email::Email;
 use crate::account::password::Password;
 use crate::account::store::{self as accounts, Credentials};
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::field::Text;
 use crate::hasher::Verdict;
 use crate::http::body::{Json, request_body};
+use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 
 request_body! {
@@ -39,6 +41,15 @@ pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> 
     let terms = Terms::first_party(&app, body.label);
     let opened = log_in(&app, body.email, &body.password, terms, from).await?;
     opened.answer(&app, &mut HttpResponse::Ok(), body.cookie)
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::Sessions, "login", "Trade an e-mail address and a password for a session")
+        .json::<Request>()
+        .answers::<SessionBody>(StatusCode::OK, "The user and tokens.")
+        .with_header(header::SET_COOKIE, "The refresh token, if `cookie` asked for it.")
+        .refuses([Error::InvalidCredentials])
 }
 
 /// Checks the password and opens a session on `terms`.

@@ -4,6 +4,7 @@
 //!
 //! Owns: sessions.  Emits: LoggedOut, TokenReused.
 
+use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use diesel::QueryResult;
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::http::bearer::{self, Account};
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::cookie;
+use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 
 request_body! {
@@ -56,6 +58,14 @@ pub async fn handle(
         }
     }
     Ok(answer.finish())
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::Sessions, "logout", "End this session, or all of the user's")
+        .maybe_json::<Request>()
+        .answers_nothing(StatusCode::NO_CONTENT, "It is over, or was before.")
+        .with_header(header::SET_COOKIE, "Removes the cookie, if one carried the token.")
 }
 
 enum Outcome {

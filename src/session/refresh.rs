@@ -5,6 +5,7 @@
 //!
 //! Owns: sessions.  Emits: TokenReused, ResponseRecovered.
 
+use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use diesel::QueryResult;
@@ -21,7 +22,9 @@ use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::cookie;
+use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::token::issue::Tokens;
 
 request_body! {
     /// The token, unless the cookie carries it.
@@ -78,6 +81,14 @@ pub async fn handle(
         tokens.without_refresh_token();
     }
     Ok(answer.json(tokens))
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::Sessions, "refresh", "Trade a refresh token for a new pair")
+        .maybe_json::<Request>()
+        .answers::<Tokens>(StatusCode::OK, "The new pair; the old refresh token is used up.")
+        .with_header(header::SET_COOKIE, "The new refresh token, if a cookie carried the old one.")
 }
 
 /// What a presented token led to. Whatever is in here was committed.

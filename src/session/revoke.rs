@@ -2,6 +2,7 @@
 //!
 //! Owns: sessions.  Emits: SessionRevoked.
 
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -10,6 +11,7 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{Error, Result};
 use crate::http::bearer::Account;
+use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 
 /// Answers 204, or 404 for whatever is not a live session of the caller: a stranger's, an ended one, no id at all.
@@ -32,4 +34,12 @@ pub async fn handle(
         })
         .await?;
     if revoked { Ok(HttpResponse::NoContent().finish()) } else { Err(Error::NotFound) }
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::Sessions, "revoke_session", "End one of the caller's sessions")
+        .in_path::<SessionId>("id", "The session's id, from the list.")
+        .answers_nothing(StatusCode::NO_CONTENT, "It is over.")
+        .refuses([Error::NotFound])
 }

@@ -37,6 +37,7 @@ pub struct Tokens {
     /// Whole seconds that the access token is valid.
     expires_in: u64,
     /// Absent when a cookie carries it.
+    #[schemars(with = "String")]
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
     /// Whole seconds until the refresh token expires unless it is used.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, EntityTag, Header as _, IfNoneMatch};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::keyring::{Key, Keyring};
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::http::openapi::{Operation, Tag};
 
 /// The longest that a cache may keep the document.
 pub const MAX_AGE: Duration = Duration::from_secs(300);
@@ -99,6 +101,16 @@ pub async fn handle(app: Data<App>, http: HttpRequest) -> HttpResponse {
         return answer.finish();
     }
     answer.content_type("application/json").body(document.body)
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::WellKnown, "jwks", "The public keys that verify access tokens (RFC 7517)")
+        .reads_header("If-None-Match", "The `ETag` of the copy at hand.")
+        .answers::<JwkSet<'_>>(StatusCode::OK, "The keys.")
+        .with_header(header::ETAG, "Names this version of the set.")
+        .with_header(header::CACHE_CONTROL, "How long it may be kept: never past the next change of keys.")
+        .answers_nothing(StatusCode::NOT_MODIFIED, "The copy at hand is current.")
 }
 
 #[cfg(test)]
