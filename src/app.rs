@@ -80,9 +80,6 @@ impl App {
         if !findings.is_empty() {
             return Err(StartError::Config(findings));
         }
-        for warning in config.warnings() {
-            tracing::warn!("{warning}");
-        }
         let url: Url = config.database.url.0.parse().expect("the configuration was checked");
         match migrations::state(&url)? {
             SchemaState::Current => {}
@@ -92,6 +89,10 @@ impl App {
         let metrics = Metrics::default();
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let keys = Keys::open(config.keys.dir.clone(), config.token.access_ttl.0, clock.now(), metrics.clone())?;
+        // Last, so that a service that cannot start says why and nothing else.
+        for warning in config.warnings().iter().chain(keys.warnings()) {
+            tracing::warn!("{warning}");
+        }
         let database = &config.database;
         Ok(Self {
             db: Db::open(url, database.pool_size, database.max_wait.0, clock.clone(), metrics.clone()),

@@ -467,8 +467,8 @@ fn read(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|error| Error(format!("cannot read {}: {error}", path.display())))
 }
 
-/// TOML's errors draw the line they complain about; a log line has no room for that.
-fn one_line(text: &str) -> String {
+/// TOML's errors draw the line they complain about, and libpq explains itself at length; a log has room for one line.
+pub(crate) fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 

@@ -1,6 +1,6 @@
 //! Logs: JSON lines for machines, or readable lines for people. One line stands for one event and reads alone.
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -9,7 +9,11 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Starts logging to standard error for the rest of the process. A second call changes nothing.
 pub fn start(config: &LogConfig) {
-    let filter = Targets::new().with_default(tracing::Level::WARN).with_target("signet", config.level.as_tracing());
+    let filter = Targets::new()
+        // It calls whatever a stranger sends instead of HTTP an error.
+        .with_target("actix_http", LevelFilter::OFF)
+        .with_default(tracing::Level::WARN)
+        .with_target("signet", config.level.as_tracing());
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),

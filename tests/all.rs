@@ -3,4 +3,7 @@
 //! Each test of behaviour runs on SQLite and on Postgres; see `support` for how the latter is found.
 
 mod api;
+mod architecture;
+mod binary;
+mod store;
 mod support;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::clock::Clock;
-use crate::config::{Config, Sources};
+use crate::config::{Config, Sources, one_line};
 use crate::db::migrations::{self, SchemaState};
 use crate::db::{Db, Url};
 use crate::metrics::Metrics;
@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("signet: error: {error}");
+            eprintln!("signet: error: {}", one_line(&error.to_string()));
             ExitCode::FAILURE
         }
     }

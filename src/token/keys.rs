@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 /// Follows a folder of keys.
 pub struct Keys {
     dir: PathBuf,
+    warnings: Vec<String>,
     access_ttl: Duration,
     ring: Arc<ArcSwap<Keyring>>,
     document: ArcSwap<Document>,
@@ -28,17 +29,26 @@ impl Keys {
     /// If a file in it is broken, or nothing in it may sign at `now`: a service without a key must not start.
     pub fn open(dir: PathBuf, access_ttl: Duration, now: Timestamp, metrics: Metrics) -> Result<Self, OpenError> {
         let folder = key_file::read_folder(&dir)?;
-        for warning in &folder.warnings {
-            tracing::warn!("{warning}");
-        }
         let ring = Keyring::new(folder.keys, access_ttl);
         if ring.signer(now).is_none() {
             return Err(OpenError::NoSigner(dir));
         }
         let document = ArcSwap::from_pointee(Document::new(&ring, now));
-        let keys = Self { dir, access_ttl, ring: Arc::new(ArcSwap::from_pointee(ring)), document, metrics };
+        let keys = Self {
+            dir,
+            warnings: folder.warnings,
+            access_ttl,
+            ring: Arc::new(ArcSwap::from_pointee(ring)),
+            document,
+            metrics,
+        };
         keys.count(now);
         Ok(keys)
+    }
+
+    /// What was worth a warning when the folder was read for the first time, one line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The ring that follows the folder.
@@ -51,11 +61,12 @@ impl Keys {
         match self.read(now) {
             Ok(ring) => {
                 let fresh = Document::new(&ring, now);
-                if fresh != **self.document.load() {
-                    tracing::info!(keys = ring.published(now).count(), "the published keys changed");
-                }
+                let published = ring.published(now).count();
                 self.ring.store(Arc::new(ring));
-                self.document.store(Arc::new(fresh));
+                let before = self.document.swap(Arc::new(fresh.clone()));
+                if *before != fresh {
+                    tracing::info!(published, "the published keys changed");
+                }
             }
             Err(error) => {
                 self.metrics.key_reload_failures.inc();

@@ -43,7 +43,7 @@ pub struct Server {
     pub management_url: String,
     pub clock: Clock,
     pub config: Config,
-    pub dir: TempDir,
+    _dir: TempDir,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -107,7 +107,7 @@ impl Server {
             });
         });
         is_ready.recv().expect("the service has started");
-        Self { url, management_url, clock, config, dir, stop: Some(stop), thread: Some(thread) }
+        Self { url, management_url, clock, config, _dir: dir, stop: Some(stop), thread: Some(thread) }
     }
 
     /// A client without any token.

@@ -1,0 +1,8 @@
+//! The built program, as an operator runs it.
+
+mod check;
+mod dev;
+mod keys;
+mod program;
+mod serve;
+mod users;

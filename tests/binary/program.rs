@@ -1,0 +1,192 @@
+//! Runs the program in a folder of its own, with nothing in its environment but what a test puts there.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::Client;
+
+/// A folder to run in.
+pub struct Place {
+    pub dir: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Place {
+    /// An empty folder; every port is a free one.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let place = Self { dir, environment: Vec::new() };
+        place
+            .with("SIGNET_PUBLIC__LISTEN", "127.0.0.1:0")
+            .with("SIGNET_MANAGEMENT__LISTEN", "127.0.0.1:0")
+            .with("SIGNET_HASHING__MEMORY_KIB", "64")
+            .with("SIGNET_HASHING__ITERATIONS", "1")
+    }
+
+    /// One in which `serve` can start on that database.
+    pub fn ready(database_url: &str) -> Self {
+        let place =
+            Self::new().with("SIGNET_ISSUER", "http://localhost:8080").with("SIGNET_DATABASE__URL", database_url);
+        assert!(place.run(&["migrate"]).status.success());
+        assert!(place.run(&["keys", "new"]).status.success());
+        place
+    }
+
+    /// The same on SQLite.
+    pub fn ready_on_sqlite() -> Self {
+        Self::ready("sqlite:signet.db")
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(own, _)| own != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
+        command.args(arguments).current_dir(self.path()).env_clear().envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).stdin(Stdio::null()).output().expect("the program runs")
+    }
+
+    /// Runs a command to its end with something on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("read");
+        child.wait_with_output().expect("the program ends")
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    #[track_caller]
+    pub fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Runs a command that must fail with one line; that line.
+    #[track_caller]
+    pub fn fail(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+        let errors: Vec<&str> = stderr.lines().collect();
+        assert_eq!(errors.len(), 1, "one line: {stderr}");
+        errors[0].strip_prefix("signet: error: ").unwrap_or_else(|| panic!("{stderr}")).to_owned()
+    }
+
+    /// Starts `serve` and waits until it listens.
+    pub fn serve(&self) -> Service {
+        self.start(&["serve"])
+    }
+
+    /// Starts a command that listens and waits until it does.
+    pub fn start(&self, arguments: &[&str]) -> Service {
+        let mut command = self.command(arguments);
+        // `dev` is quiet otherwise, and this is how the ports are learned.
+        command.env("SIGNET_LOG__LEVEL", "info").env("SIGNET_LOG__FORMAT", "json").process_group(0);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut service = Service { child, lines, seen: Vec::new(), url: String::new(), management_url: String::new() };
+        let line = service.wait_for("\"listening\"");
+        let line: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
+        service.url = format!("http://{}", line["public"].as_str().expect("an address"));
+        service.management_url = format!("http://{}", line["management"].as_str().expect("an address"));
+        service
+    }
+}
+
+/// A running service; killed when dropped.
+pub struct Service {
+    pub child: Child,
+    lines: mpsc::Receiver<String>,
+    seen: Vec<String>,
+    pub url: String,
+    pub management_url: String,
+}
+
+impl Service {
+    pub fn client(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    pub fn operator(&self) -> Client {
+        Client::new(&self.management_url)
+    }
+
+    /// Waits for a log line that has `text` in it.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => self.seen.push(line),
+                Err(_) => panic!("no {text} in the log:\n{}", self.seen.join("\n")),
+            }
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([format!("-{name}"), pid]).status().expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for the end; the exit code and what was printed.
+    #[track_caller]
+    pub fn end(mut self) -> (Option<i32>, String) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let mut printed = String::new();
+        self.child.stdout.take().expect("piped").read_to_string(&mut printed).expect("UTF-8");
+        (status.code(), printed)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,189 @@
+//! Units of work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use signet::clock::{Clock, Timestamp};
+use signet::db::{Conn, Db, Error, Tx};
+use signet::metrics::Metrics;
+
+use crate::support::{Backend, on_both};
+
+struct World {
+    db: Db,
+    metrics: Metrics,
+    _dir: tempfile::TempDir,
+}
+
+fn world(backend: Backend, connections: u32) -> World {
+    let dir = tempfile::tempdir().expect("a folder");
+    let url = backend.database(dir.path()).parse().expect("our own URL");
+    let metrics = Metrics::default();
+    let clock = Clock::manual(Timestamp::from_micros(1_795_255_200_000_000));
+    let db = Db::open(url, connections, Duration::from_millis(500), clock, metrics.clone());
+    World { db, metrics, _dir: dir }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+fn execute(tx: &mut Tx<'_>, sql: &str) -> QueryResult<()> {
+    match tx.conn {
+        Conn::Pg(c) => c.batch_execute(sql),
+        Conn::Sqlite(c) => c.batch_execute(sql),
+    }
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    value: i64,
+}
+
+fn number(tx: &mut Tx<'_>, sql: &str) -> QueryResult<i64> {
+    let count: Count = match tx.conn {
+        Conn::Pg(c) => diesel::sql_query(sql).get_result(c),
+        Conn::Sqlite(c) => diesel::sql_query(sql).get_result(c),
+    }?;
+    Ok(count.value)
+}
+
+fn serialization_failure() -> DieselError {
+    DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, Box::new("made up".to_owned()))
+}
+
+on_both! {
+    fn what_fails_vanishes_and_what_succeeds_stays(backend) {
+        let world = world(backend, 2);
+        let db = world.db.clone();
+        block_on(async {
+            db.tx("test.make", |tx| execute(tx, "CREATE TABLE t (n bigint NOT NULL)")).await.expect("made");
+            let failed: Result<(), Error> = db.tx("test.fail", |tx| {
+                execute(tx, "INSERT INTO t VALUES (1)")?;
+                Err(DieselError::RollbackTransaction)
+            }).await;
+            assert!(matches!(failed, Err(Error::Failed(_))));
+            db.tx("test.keep", |tx| execute(tx, "INSERT INTO t VALUES (2)")).await.expect("kept");
+            let sum = db.read("test.sum", |tx| number(tx, "SELECT CAST(sum(n) AS bigint) AS value FROM t")).await.expect("read");
+            assert_eq!(sum, 2);
+        });
+    }
+
+    fn a_serialization_failure_begins_the_transaction_afresh(backend) {
+        let world = world(backend, 1);
+        let (db, metrics) = (world.db.clone(), world.metrics.clone());
+        let attempts = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&attempts);
+        let outcome = block_on(db.tx("test.retry", move |_| {
+            if counted.fetch_add(1, Ordering::SeqCst) < 2 { Err(serialization_failure()) } else { Ok("done") }
+        }));
+        assert_eq!(outcome.expect("in the end"), "done");
+        assert_eq!(attempts.load(Ordering::SeqCst), 3);
+        assert_eq!(metrics.database_retries.with_label_values(&["test.retry"]).get(), 2);
+    }
+
+    fn one_that_never_succeeds_is_given_up_as_unavailable(backend) {
+        let world = world(backend, 1);
+        let db = world.db.clone();
+        let outcome: Result<(), Error> = block_on(db.tx("test.hopeless", |_| Err(serialization_failure())));
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+        block_on(db.tx("test.after", |_| Ok(()))).expect("the connection is still good");
+    }
+
+    fn a_panic_in_a_transaction_rolls_it_back_and_costs_nobody_else_anything(backend) {
+        let world = world(backend, 1);
+        let db = world.db.clone();
+        block_on(async {
+            db.tx("test.make", |tx| execute(tx, "CREATE TABLE t (n bigint NOT NULL)")).await.expect("made");
+            let outcome: Result<(), Error> = db.tx("test.panic", |tx| {
+                execute(tx, "INSERT INTO t VALUES (1)")?;
+                panic!("on purpose")
+            }).await;
+            assert!(matches!(outcome, Err(Error::Failed(_))));
+            let count = db.read("test.count", |tx| number(tx, "SELECT count(*) AS value FROM t")).await.expect("read");
+            assert_eq!(count, 0);
+        });
+    }
+
+    fn all_of_a_transaction_happens_at_one_time(backend) {
+        let world = world(backend, 1);
+        let db = world.db.clone();
+        let (first, second) = block_on(db.tx("test.time", |tx| Ok((tx.now, tx.now)))).expect("runs");
+        assert_eq!(first, second);
+    }
+
+    fn whoever_waits_too_long_for_a_connection_is_told_so(backend) {
+        let world = world(backend, 1);
+        let db = world.db.clone();
+        block_on(async {
+            let holder = db.clone();
+            let (begun, has_begun) = std::sync::mpsc::channel();
+            let holding = tokio::spawn(async move {
+                holder.read("test.hold", move |_| { begun.send(()).expect("heard"); std::thread::sleep(Duration::from_millis(1_500)); Ok(()) }).await
+            });
+            tokio::task::spawn_blocking(move || has_begun.recv()).await.expect("runs").expect("begun");
+            let waited: Result<(), Error> = db.read("test.wait", |_| Ok(())).await;
+            assert!(matches!(waited, Err(Error::Overloaded)), "{waited:?}");
+            holding.await.expect("runs").expect("read");
+        });
+    }
+
+    fn many_writers_at_once_lose_nothing(backend) {
+        let world = world(backend, 4);
+        let db = world.db.clone();
+        block_on(async {
+            db.tx("test.make", |tx| execute(tx, "CREATE TABLE t (n bigint NOT NULL); INSERT INTO t VALUES (0)")).await.expect("made");
+            let writers: Vec<_> = (0..16).map(|_| {
+                let db = db.clone();
+                tokio::spawn(async move {
+                    for _ in 0..10 {
+                        // Reads first and writes later, which SQLite refuses unless the transaction began by taking the lock.
+                        db.tx("test.add", |tx| {
+                            let lock = if matches!(tx.conn, Conn::Pg(_)) { " FOR UPDATE" } else { "" };
+                            let n = number(tx, &format!("SELECT n AS value FROM t{lock}"))?;
+                            execute(tx, &format!("UPDATE t SET n = {}", n + 1))
+                        }).await.expect("added");
+                    }
+                })
+            }).collect();
+            for writer in writers {
+                writer.await.expect("runs");
+            }
+            assert_eq!(db.read("test.sum", |tx| number(tx, "SELECT n AS value FROM t")).await.expect("read"), 160);
+        });
+    }
+}
+
+#[test]
+fn a_lost_connection_is_unavailable_and_replaced() {
+    if !crate::support::postgres::is_available() {
+        return;
+    }
+    let world = world(Backend::Postgres, 1);
+    let db = world.db.clone();
+    block_on(async {
+        let terminate =
+            "SELECT count(pg_terminate_backend(pid)) AS value FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        let lost = db.read("test.lose", move |tx| number(tx, terminate)).await;
+        assert!(matches!(lost, Err(Error::Unavailable(_))), "{lost:?}");
+        let back = db.read("test.back", |tx| number(tx, "SELECT 1::bigint AS value")).await;
+        assert_eq!(back.expect("a new connection"), 1);
+    });
+}
+
+#[test]
+fn sqlite_answers_only_what_is_on_disk() {
+    let world = world(Backend::Sqlite, 1);
+    let db = world.db.clone();
+    let pragma = |name: &'static str| {
+        let sql = format!("SELECT {name} AS value FROM pragma_{name}");
+        block_on(db.read("test.pragma", move |tx| number(tx, &sql))).expect("a pragma")
+    };
+    assert_eq!(pragma("synchronous"), 2, "FULL");
+    assert_eq!(pragma("foreign_keys"), 1);
+}
