@@ -4,5 +4,6 @@ mod check;
 mod dev;
 mod keys;
 mod program;
+mod readme;
 mod serve;
 mod users;
