@@ -18,8 +18,11 @@ pub struct Claims {
     pub aud: String,
     /// Seconds since 1970 from which on the token is refused.
     pub exp: i64,
-    /// Seconds since 1970 of issue, rounded down. There is no `nbf`: verifiers without leeway would refuse it.
+    /// Seconds since 1970 of issue, rounded down.
     pub iat: i64,
+    /// Never issued, since verifiers without leeway would refuse it; heeded if it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
     /// 128 random bits, base64url.
     pub jti: String,
     /// The client that the session is bound to.

@@ -109,6 +109,7 @@ impl Issuer {
             aud: self.audience.clone(),
             exp: iat + i64::try_from(self.access_ttl.as_secs()).expect("at most 30 days"),
             iat,
+            nbf: None,
             jti: URL_SAFE_NO_PAD.encode(random::bytes::<16>()),
             client_id: grant.client_id.clone(),
             scope,

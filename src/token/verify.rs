@@ -51,7 +51,7 @@ impl Verifier {
     }
 
     /// The claims of a token that is valid at `now`. Expiry has no leeway, since the clock that judges is the one that
-    /// issued; `iat` may lie ahead by [`CLOCK_SKEW`], as another instance's clock may.
+    /// issued; the times before which it is not valid may lie ahead by [`CLOCK_SKEW`], as another instance's clock may.
     ///
     /// # Errors
     /// [`Invalid`], for every reason.
@@ -68,7 +68,8 @@ impl Verifier {
         let claims =
             jsonwebtoken::decode::<Claims>(token, &key.verifying, &self.validation).map_err(|_| Invalid)?.claims;
         let latest = (now + CLOCK_SKEW).as_seconds();
-        if now.as_seconds() >= claims.exp || claims.iat > latest || claims.auth_time > latest {
+        let begins = claims.iat.max(claims.auth_time).max(claims.nbf.unwrap_or(claims.iat));
+        if now.as_seconds() >= claims.exp || begins > latest {
             return Err(Invalid);
         }
         Ok(claims)

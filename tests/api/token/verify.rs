@@ -57,6 +57,8 @@ on_both! {
             ("iss", json!("http://evil.example")), ("iss", json!(format!("{}/", server.url))), ("iss", json!([server.url])),
             ("aud", json!("other")), ("aud", json!(null)), ("aud", json!(["other"])), ("exp", json!(now)), ("exp", json!("soon")),
             ("exp", json!(null)), ("iat", json!(now + 61)), ("iat", json!(null)), ("auth_time", json!(now + 61)),
+            ("nbf", json!(now + 61)),
+            ("nbf", json!("later")),
             ("sub", json!("00000000-0000-0000-0000-000000000000")), ("sub", json!("' OR 1=1")), ("sub", json!(7)),
             ("sid", json!("00000000-0000-0000-0000-000000000000")), ("sid", json!(null)), ("jti", json!(null)), ("client_id", json!(7)),
             ("scope", json!(["account"])), ("roles", json!("admin")), ("amr", json!("pwd")),
