@@ -5,5 +5,6 @@
 mod api;
 mod architecture;
 mod binary;
+mod families;
 mod store;
 mod support;

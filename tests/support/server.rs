@@ -43,9 +43,9 @@ pub struct Server {
     pub management_url: String,
     pub clock: Clock,
     pub config: Config,
+    /// Ended before its folder is removed: fields are dropped in order.
+    _instance: Instance,
     _dir: TempDir,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// Time stands here when a service starts: 2026-11-21T10:00:00Z and a fraction, so that nothing is exact by accident.
@@ -89,25 +89,17 @@ impl Server {
             config.issuer.clone_from(&url);
         }
         change(&mut config);
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let (ready, is_ready) = mpsc::channel();
-        let app_config = config.clone();
-        let app_clock = clock.clone();
-        let thread = std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let app = App::build(app_config, app_clock).expect("the service can be built");
-                let running = Running::start(app, listeners).expect("the service can listen");
-                let stopper = running.stopper();
-                tokio::task::spawn(async move {
-                    let _ = stopped.await;
-                    stopper.halt().await;
-                });
-                ready.send(()).expect("the test waits");
-                running.run().await.expect("the service ends well");
-            });
-        });
-        is_ready.recv().expect("the service has started");
-        Self { url, management_url, clock, config, _dir: dir, stop: Some(stop), thread: Some(thread) }
+        let instance = Instance::launch(&config, &clock, listeners);
+        Self { url, management_url, clock, config, _dir: dir, _instance: instance }
+    }
+
+    /// Ends the service and starts it again on what it left behind, at another port.
+    pub fn restart(&mut self) {
+        let listeners = Listeners::bind(&self.config).expect("a free port");
+        self.url = format!("http://{}", listeners.public().expect("bound"));
+        self.management_url = format!("http://{}", listeners.management().expect("bound"));
+        self._instance.end();
+        self._instance = Instance::launch(&self.config, &self.clock, listeners);
     }
 
     /// A client without any token.
@@ -197,13 +189,46 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+/// A service at work on a thread.
+struct Instance {
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Instance {
+    fn launch(config: &Config, clock: &Clock, listeners: Listeners) -> Self {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (ready, is_ready) = mpsc::channel();
+        let (config, clock) = (config.clone(), clock.clone());
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let app = App::build(config, clock).expect("the service can be built");
+                let running = Running::start(app, listeners).expect("the service can listen");
+                let stopper = running.stopper();
+                tokio::task::spawn(async move {
+                    let _ = stopped.await;
+                    stopper.halt().await;
+                });
+                ready.send(()).expect("the test waits");
+                running.run().await.expect("the service ends well");
+            });
+        });
+        is_ready.recv().expect("the service has started");
+        Self { stop: Some(stop), thread: Some(thread) }
+    }
+
+    fn end(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -1,0 +1,6 @@
+//! The proofs about refresh-token families: a model beside the real thing, games against thieves, races.
+
+mod model;
+mod races;
+mod reference;
+mod thief;
