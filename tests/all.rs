@@ -6,5 +6,6 @@ mod api;
 mod architecture;
 mod binary;
 mod families;
+mod resilience;
 mod store;
 mod support;

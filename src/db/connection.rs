@@ -142,7 +142,10 @@ fn with_network_timeouts(uri: &str) -> String {
     let defaults = [
         ("connect_timeout", seconds.to_string()),
         ("tcp_user_timeout", NETWORK_TIMEOUT.as_millis().to_string()),
-        ("keepalives_idle", "30".to_owned()),
+        // A network that swallows packets is noticed within some ten seconds, also while an answer is awaited.
+        ("keepalives_idle", "5".to_owned()),
+        ("keepalives_interval", "2".to_owned()),
+        ("keepalives_count", "3".to_owned()),
         ("application_name", "signet".to_owned()),
     ];
     let mut uri = uri.to_owned();

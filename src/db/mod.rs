@@ -71,6 +71,11 @@ enum Mode {
     Transaction,
 }
 
+/// How long a request waits for work that was begun. A server that holds its connections but answers nothing cannot be
+/// told to stop; the thread that waits for it keeps its turn until the connection ends, so no more than a pool of them
+/// ever waits, and the request is answered meanwhile.
+const DEADLINE: Duration = Duration::from_secs(12);
+
 /// How often a transaction is begun before a serialization failure or deadlock is given up on.
 const MAX_ATTEMPTS: u32 = 5;
 
@@ -159,9 +164,12 @@ impl Db {
             let _turn = turn;
             span.in_scope(|| shared.run(name, mode, &work))
         });
-        match blocking.await {
-            Ok(result) => result,
-            Err(panicked) => Err(Error::Failed(format!("{name} did not finish: {panicked}"))),
+        match tokio::time::timeout(DEADLINE, blocking).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(Error::Failed(format!("{name} did not finish: {panicked}"))),
+            Err(_) => {
+                Err(Error::Unavailable(format!("{name} did not finish within {DEADLINE:?}; its fate is unknown")))
+            }
         }
     }
 

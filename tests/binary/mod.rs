@@ -3,7 +3,7 @@
 mod check;
 mod dev;
 mod keys;
-mod program;
+pub mod program;
 mod readme;
 mod serve;
 mod users;

@@ -79,6 +79,21 @@ impl Client {
     }
 
     pub fn send(&self, method: &str, path: &str, content_type: Option<&str>, body: &[u8]) -> Answer {
+        self.try_send(method, path, content_type, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// POST to a service that may be gone before it answers.
+    pub fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        self.try_send("POST", path, Some("application/json"), body.to_string().as_bytes()).ok()
+    }
+
+    fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -91,9 +106,9 @@ impl Client {
         } else {
             self.agent.run(request.body(body).expect("a request"))
         };
-        let mut response = sent.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let text = response.body_mut().read_to_string().expect("a body in UTF-8");
-        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text }
+        let mut response = sent?;
+        let text = response.body_mut().read_to_string()?;
+        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), text })
     }
 
     /// Sends bytes as they are, and returns all that comes back until the other side closes or `patience` ends.

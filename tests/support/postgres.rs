@@ -20,8 +20,7 @@ use signet::db::{Url, migrations};
 struct Server {
     /// `{}` stands for the database's name.
     url: String,
-    /// Ends the cluster when this process ends, however it does: its standard input closes then.
-    _guard: Option<Child>,
+    _cluster: Option<Cluster>,
 }
 
 /// Whether there is a Postgres to test on.
@@ -80,7 +79,7 @@ fn find_or_start() -> Option<Server> {
     if let Ok(url) = std::env::var("SIGNET_TEST_POSTGRES_URL") {
         let (base, query) = url.split_once('?').map_or((url.as_str(), ""), |(base, query)| (base, query));
         let (server, _) = base.rsplit_once('/').expect("SIGNET_TEST_POSTGRES_URL names a database");
-        return Some(Server { url: format!("{server}/{{}}?{query}"), _guard: None });
+        return Some(Server { url: format!("{server}/{{}}?{query}"), _cluster: None });
     }
     match binaries() {
         Some(bin) => Some(start(&bin)),
@@ -127,39 +126,112 @@ fn unprivileged() -> Option<(u32, u32)> {
 }
 
 fn start(bin: &Path) -> Server {
-    let dir = tempfile::Builder::new().prefix("signet-pg-").tempdir().expect("a temporary folder").keep();
-    let user = unprivileged();
-    if let Some((uid, gid)) = user {
-        chown(&dir, Some(uid), Some(gid)).expect("root may give a folder away");
+    let cluster = Cluster::start_with(bin, "-c listen_addresses=");
+    let host = cluster.dir.to_str().expect("a temporary path is UTF-8").replace('/', "%2F");
+    Server { url: format!("postgres://signet@/{{}}?host={host}"), _cluster: Some(cluster) }
+}
+
+/// A server of a test's own, which it may kill and start again.
+pub struct Cluster {
+    bin: PathBuf,
+    dir: PathBuf,
+    options: String,
+    /// Ends the server when this process ends, however it does: its standard input closes then.
+    guard: Option<Child>,
+}
+
+impl Cluster {
+    /// Starts one that listens on a loopback port.
+    pub fn start_on_tcp() -> Self {
+        let bin = binaries().expect("asked only where Postgres is available");
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|probe| probe.local_addr())
+            .expect("a free port")
+            .port();
+        Self::start_with(&bin, &format!("-c listen_addresses=127.0.0.1 -c port={port}"))
     }
-    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).expect("our own folder");
-    let as_user = |command: &mut Command| {
-        if let Some((uid, gid)) = user {
+
+    fn start_with(bin: &Path, options: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("signet-pg-").tempdir().expect("a temporary folder").keep();
+        if let Some((uid, gid)) = unprivileged() {
+            chown(&dir, Some(uid), Some(gid)).expect("root may give a folder away");
+        }
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).expect("our own folder");
+        let mut cluster = Self { bin: bin.to_owned(), dir, options: options.to_owned(), guard: None };
+        let output = cluster
+            .command("initdb")
+            .args(["-D", "data", "-U", "signet", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"])
+            .output()
+            .expect("initdb runs");
+        assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        cluster.start();
+        cluster
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let program = if program == "sh" { PathBuf::from(program) } else { self.bin.join(program) };
+        let mut command = Command::new(program);
+        if let Some((uid, gid)) = unprivileged() {
             command.uid(uid).gid(gid);
         }
-        command.current_dir(&dir).env("LC_ALL", "C");
-    };
-
-    let mut initdb = Command::new(bin.join("initdb"));
-    initdb.args(["-D", "data", "-U", "signet", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
-    as_user(&mut initdb);
-    let output = initdb.output().expect("initdb runs");
-    assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-
-    // The shell outlives us for as long as it takes to stop the cluster and to remove the folder.
-    let script = r#""$0" -D data -k "$PWD" -c listen_addresses= -c fsync=off -c max_connections=400 >log 2>&1 &
-        server=$!; read -r _; kill -QUIT $server; wait $server; cd /; rm -rf "$1""#;
-    let mut guard = Command::new("sh");
-    guard.arg("-c").arg(script).arg(bin.join("postgres")).arg(&dir).stdin(Stdio::piped()).process_group(0);
-    as_user(&mut guard);
-    let guard = guard.spawn().expect("a shell runs");
-
-    let host = dir.to_str().expect("a temporary path is UTF-8").replace('/', "%2F");
-    let server = Server { url: format!("postgres://signet@/{{}}?host={host}"), _guard: Some(guard) };
-    let begun = Instant::now();
-    while let Err(error) = PgConnection::establish(&server.database_url("postgres")) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the cluster does not come up: {error}");
-        std::thread::sleep(Duration::from_millis(50));
+        command.current_dir(&self.dir).env("LC_ALL", "C");
+        command
     }
-    server
+
+    /// Starts the server, again if need be, and waits until it takes connections.
+    pub fn start(&mut self) {
+        // The shell outlives us for as long as it takes to stop the server and to remove the folder.
+        let script = r#""$0" -D data -k "$PWD" -c fsync=off -c max_connections=400 $2 >>log 2>&1 &
+            server=$!; read -r end; kill -QUIT $server; wait $server; [ "$end" = keep ] || { cd /; rm -rf "$1"; }"#;
+        let mut guard = self.command("sh");
+        guard.arg("-c").arg(script).arg(self.bin.join("postgres")).arg(&self.dir).arg(&self.options);
+        self.guard = Some(guard.stdin(Stdio::piped()).process_group(0).spawn().expect("a shell runs"));
+        let url = format!("{}&connect_timeout=2", self.socket_url("postgres"));
+        let begun = Instant::now();
+        while let Err(error) = PgConnection::establish(&url) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not come up: {error}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends the server as a crash would (`pg_ctl stop -m immediate`); its data stays.
+    pub fn crash(&mut self) {
+        if let Some(mut guard) = self.guard.take() {
+            guard.stdin.take().expect("piped").write_all(b"keep\n").expect("the shell reads");
+            guard.wait().expect("the server ends");
+        }
+    }
+
+    fn port(&self) -> &str {
+        self.options.split_once("port=").map_or("5432", |(_, port)| port)
+    }
+
+    fn socket_url(&self, database: &str) -> String {
+        let host = self.dir.to_str().expect("a temporary path is UTF-8").replace('/', "%2F");
+        format!("postgres://signet@/{database}?host={host}&port={}", self.port())
+    }
+
+    /// The address of the server.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port())
+    }
+
+    /// A new, migrated database of this server; its name.
+    pub fn database(&self) -> String {
+        let name = fresh_name();
+        let mut connection = PgConnection::establish(&self.socket_url("postgres")).expect("the server is there");
+        connection.batch_execute(&format!("CREATE DATABASE {name}")).expect("an administrator's statement");
+        let url: Url = self.socket_url(&name).parse().expect("our own URL");
+        migrations::migrate(&url).expect("an empty database can be migrated");
+        name
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(mut guard) = self.guard.take() {
+            drop(guard.stdin.take());
+            let _ = guard.wait();
+        }
+    }
 }
