@@ -10,6 +10,7 @@ use signet::account::email::Email;
 use signet::db::Db;
 use signet::metrics::Metrics;
 
+use crate::binary::program::Place;
 use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
 
 /// How many times each race is run; `SIGNET_TEST_RACES=1000` for the long version.
@@ -116,6 +117,37 @@ on_both! {
             assert_eq!(world.server.query_number("SELECT generation AS value FROM sessions"), generation);
             presented.clone_from(&successors[0]);
         }
+    }
+
+    fn sixty_four_threads_against_two_processes_get_one_successor(backend) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = Place::ready(&backend.database(dir.path())).with("SIGNET_DATABASE__MAX_WAIT", "20s");
+        let services = [place.serve(), place.serve()];
+        let session = services[0].client().register("ada@example.com");
+        let mut presented = session.refresh_token();
+        for _ in 0..5 {
+            let barrier = Barrier::new(64);
+            let successors: Vec<String> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..64)
+                    .map(|number| {
+                        let (client, barrier, token) = (services[number % 2].client(), &barrier, &presented);
+                        scope.spawn(move || { barrier.wait(); client.refresh(token).expect(200).refresh_token() })
+                    })
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().expect("answered")).collect()
+            });
+            assert!(successors.iter().all(|successor| *successor == successors[0]));
+            presented.clone_from(&successors[0]);
+        }
+        let rotated: f64 = services
+            .iter()
+            .map(|service| {
+                let metrics = service.operator().get("/metrics").text;
+                let line = metrics.lines().find_map(|line| line.strip_prefix("signet_refreshes_total{outcome=\"rotated\"} "));
+                line.map_or(0.0, |count| count.parse().expect("a number"))
+            })
+            .sum();
+        assert_eq!(rotated, 5.0, "one generation a round");
     }
 
     fn once_a_session_was_ended_none_of_its_tokens_ever_works_again(backend) {

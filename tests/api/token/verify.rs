@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Header};
 use signet::token::key_file;
+use signet::token::keyring::Keyring;
+use signet::token::verify::Verifier;
 
 use crate::support::{Backend, Server, Value, json, on_both, token};
 
@@ -203,5 +205,28 @@ on_both! {
         let good = format!("Bearer {token}");
         get(&[&good, &good]).expect_problem(400, "invalid_request");
         server.client().get(&format!("/v1/auth/me?access_token={token}")).expect_problem(401, "invalid_token");
+    }
+}
+
+/// In full, on the verifier itself, which has no database to ask.
+#[test]
+fn every_prefix_suffix_and_flipped_bit_of_a_token_is_refused() {
+    let server = Server::start(Backend::Sqlite);
+    let token = server.client().register("ada@example.com").access_token();
+    let key = key_file::read_folder(&server.config.keys.dir).expect("readable").keys;
+    let ring =
+        std::sync::Arc::new(arc_swap::ArcSwap::from_pointee(Keyring::new(key, server.config.token.access_ttl.0)));
+    let verifier = Verifier::new(&server.config, ring);
+    let now = server.clock.now();
+    assert!(verifier.verify(&token, now).is_ok());
+    for end in 0..token.len() {
+        assert!(verifier.verify(&token[..end], now).is_err(), "cut at {end}");
+        assert!(verifier.verify(&token[end + 1..], now).is_err(), "cut before {}", end + 1);
+    }
+    for bit in 0..token.len() * 8 {
+        let mut bytes = token.clone().into_bytes();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let refused = String::from_utf8(bytes).map_or(true, |flipped| verifier.verify(&flipped, now).is_err());
+        assert!(refused, "bit {bit}");
     }
 }
