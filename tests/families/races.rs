@@ -11,7 +11,7 @@ use signet::db::Db;
 use signet::metrics::Metrics;
 
 use crate::binary::program::Place;
-use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
+use crate::support::{Answer, Backend, Client, PASSWORD, Server, json, on_both, token};
 
 /// How many times each race is run; `SIGNET_TEST_RACES=1000` for the long version.
 fn rounds() -> usize {
@@ -207,4 +207,49 @@ on_both! {
             });
         }
     }
+
+    fn a_refresh_that_had_to_wait_for_a_change_of_roles_carries_the_new_ones(backend) {
+        let server = Server::start(backend);
+        let session = server.client().register("ada@example.com");
+        let answer = refresh_during(&server, &session.refresh_token(), &[
+            "UPDATE users SET roles = 'admin user', access_version = access_version + 1",
+            "UPDATE sessions SET access_version = access_version + 1",
+        ]);
+        let answer = answer.expect(200);
+        assert_eq!(token::decode(&answer.access_token()).1["roles"], json!(["admin", "user"]));
+    }
+
+    fn a_refresh_that_had_to_wait_for_the_end_of_its_session_is_refused(backend) {
+        let server = Server::start(backend);
+        let session = server.client().register("ada@example.com");
+        let now = if backend == Backend::Postgres { "now()" } else { "1795255200123456" };
+        let end = format!("UPDATE sessions SET revoked_at = {now}, revoked_reason = 'logout'");
+        refresh_during(&server, &session.refresh_token(), &[&end]).expect_problem(401, "invalid_grant");
+        assert_eq!(server.query_number("SELECT generation AS value FROM sessions"), 0);
+    }
+}
+
+/// Begins a transaction with these statements, lets a refresh run into its locks, commits, and returns the answer.
+fn refresh_during(server: &Server, token: &str, statements: &[&str]) -> Answer {
+    use diesel::connection::SimpleConnection;
+    use signet::db::Conn;
+    let mut connection = server.database();
+    let mut execute = |sql: &str| {
+        match &mut connection {
+            Conn::Pg(c) => c.batch_execute(sql),
+            Conn::Sqlite(c) => c.batch_execute(sql),
+        }
+        .expect(sql);
+    };
+    execute(if server.config.database.url.0.starts_with("sqlite") { "BEGIN IMMEDIATE" } else { "BEGIN" });
+    for statement in statements {
+        execute(statement);
+    }
+    std::thread::scope(|scope| {
+        let refreshing = scope.spawn(|| server.client().refresh(token));
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(!refreshing.is_finished(), "it waits");
+        execute("COMMIT");
+        refreshing.join().expect("answered")
+    })
 }
