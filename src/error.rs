@@ -212,10 +212,13 @@ impl Error {
             Self::MethodNotAllowed(allowed) => set(header::ALLOW, allowed),
             Self::Overloaded { retry_after_seconds } => set(header::RETRY_AFTER, &retry_after_seconds.to_string()),
             Self::Unavailable => set(header::RETRY_AFTER, "1"),
-            // What is left of such a body is not read; the connection cannot carry another request.
-            Self::PayloadTooLarge | Self::RequestTimeout => set(header::CONNECTION, "close"),
             _ => {}
         }
+    }
+
+    /// Whether the connection cannot carry another request: what is left of this one is not read.
+    pub fn ends_connection(&self) -> bool {
+        matches!(self, Self::PayloadTooLarge | Self::RequestTimeout)
     }
 }
 

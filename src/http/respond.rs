@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use futures_util::FutureExt;
@@ -107,6 +107,10 @@ fn error_answer(error: &Error, path: &str, id: &str) -> HttpResponse {
     let (status, content_type, body) = error.body(path, id);
     let mut answer = HttpResponse::build(status).content_type(content_type).body(body);
     error.write_headers(path, answer.headers_mut());
+    if error.ends_connection() {
+        // Writes the header and closes; the header by itself would only promise to.
+        answer.head_mut().set_connection_type(ConnectionType::Close);
+    }
     answer
 }
 
