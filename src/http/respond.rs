@@ -41,13 +41,34 @@ pub async fn respond<B: MessageBody + 'static>(
     let route = request.match_pattern();
     let id = RequestId::of(&request);
 
-    let mut response = next.call(request).await?.map_into_left_body();
+    let mut response = match oversized(&request) {
+        None => next.call(request).await?.map_into_left_body(),
+        Some(error) => request.into_response(HttpResponse::from_error(error)).map_into_right_body(),
+    };
     if let Some(answer) = what_went_wrong(&response).map(|error| error_answer(&error, &path, &id.0)) {
         response = replace(response, answer);
     }
     write_headers(response.headers_mut(), &id.0, app.config.is_https());
     observe(&app, &response, route.as_deref(), begun);
     Ok(response)
+}
+
+/// The most bytes of a path and query.
+pub const MAX_TARGET_BYTES: usize = 8 * 1024;
+/// The most bytes of all header fields together.
+pub const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// The framework reads heads of up to 128 KiB, and nothing that large is worth being worked on.
+fn oversized(request: &ServiceRequest) -> Option<Error> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if target > MAX_TARGET_BYTES {
+        Some(Error::UriTooLong)
+    } else if headers > MAX_HEADER_BYTES {
+        Some(Error::HeadersTooLarge)
+    } else {
+        None
+    }
 }
 
 /// Around each resource: a panic is answered like any other defect, and the process lives. (Around the whole service the
