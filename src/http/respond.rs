@@ -1,6 +1,7 @@
 //! Around every request: its id, its span, its metrics, the security headers, and the body of whatever went wrong.
 
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::time::Instant;
 
 use actix_web::HttpResponse;
@@ -14,6 +15,7 @@ use futures_util::FutureExt;
 use tracing_actix_web::RootSpanBuilder;
 
 use super::origin::{REQUEST_ID, RequestId};
+use super::progress::{Begun, Progress};
 use crate::app::App;
 use crate::error::Error;
 
@@ -40,16 +42,29 @@ pub async fn respond<B: MessageBody + 'static>(
     let path = request.path().to_owned();
     let route = request.match_pattern();
     let id = RequestId::of(&request);
+    let progress = request.conn_data::<Rc<Progress>>().cloned();
+    let is_over = match &progress {
+        Some(progress) => progress.begin().await == Begun::TooLate,
+        None => false,
+    };
+    let refused = if is_over { Some(Error::invalid_request("the connection has ended")) } else { oversized(&request) };
 
-    let mut response = match oversized(&request) {
+    let mut response = match refused {
         None => next.call(request).await?.map_into_left_body(),
-        Some(error) => request.into_response(HttpResponse::from_error(error)).map_into_right_body(),
+        // Not by `into_response`, which forgets the error.
+        Some(error) => {
+            let (http, _) = request.into_parts();
+            ServiceResponse::new(http, HttpResponse::from_error(error).map_into_right_body())
+        }
     };
     if let Some(answer) = what_went_wrong(&response).map(|error| error_answer(&error, &path, &id.0)) {
         response = replace(response, answer);
     }
     write_headers(response.headers_mut(), &id.0, app.config.is_https());
     observe(&app, &response, route.as_deref(), begun);
+    if let Some(progress) = &progress {
+        progress.answered(response.response().head().connection_type() == ConnectionType::Close);
+    }
     Ok(response)
 }
 
