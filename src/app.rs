@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::db::migrations::{self, SchemaState};
 use crate::db::{Db, Url};
 use crate::hasher::Hasher;
+use crate::http::progress;
 use crate::http::respond::{RequestSpan, respond};
 use crate::jobs;
 use crate::metrics::Metrics;
@@ -155,6 +156,8 @@ impl Listeners {
 
 /// A request's head arrives in this time or not at all.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection may be silent between two requests for this long.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long requests under way may go on after the order to stop.
 const DRAIN_SECONDS: u64 = 20;
 
@@ -239,6 +242,8 @@ fn serve(app: &Data<App>, routes: &'static [Route], listener: TcpListener, worke
     })
     .workers(workers)
     .client_request_timeout(HEAD_TIMEOUT)
+    .keep_alive(KEEP_ALIVE)
+    .on_connect(progress::watch(KEEP_ALIVE + HEAD_TIMEOUT))
     .shutdown_timeout(DRAIN_SECONDS)
     .disable_signals()
     .listen(listener)?;

@@ -58,11 +58,13 @@ pub struct PublicConfig {
     pub listen: SocketAddr,
     /// Threads that serve HTTP. 0: one for each core.
     pub workers: usize,
-    /// Proxies whose `Forwarded` or `X-Forwarded-For` is believed, as addresses or networks. From anybody else these
-    /// headers are ignored.
+    /// Proxies whose word for the client's address is believed, as addresses or networks. Nobody else's is.
     #[schemars(with = "Vec<String>")]
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
+    /// The header in which those proxies give that word: `x-forwarded-for`, as nearly all do, or `forwarded` (RFC 7239).
+    /// The other one is ignored, because a proxy passes on what a client wrote into a header that it does not know.
+    pub forwarded_header: ForwardedHeader,
     /// Origins of web pages that may call the API from a browser, besides the issuer's own, as `https://app.example`.
     pub allowed_origins: Vec<String>,
 }
@@ -73,9 +75,20 @@ impl Default for PublicConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             workers: 0,
             trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             allowed_origins: Vec::new(),
         }
     }
+}
+
+/// See [`PublicConfig::forwarded_header`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ForwardedHeader {
+    #[default]
+    XForwardedFor,
+    Forwarded,
 }
 
 /// The listener for operators.

@@ -56,6 +56,12 @@ pub enum Error {
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     RequestTimeout,
+    /// The path and query are longer than any legitimate ones.
+    #[error("the URI is longer than {} bytes", crate::http::respond::MAX_TARGET_BYTES)]
+    UriTooLong,
+    /// The header fields are larger than any legitimate ones.
+    #[error("the header fields are larger than {} bytes", crate::http::respond::MAX_HEADER_BYTES)]
+    HeadersTooLarge,
     /// Another media type or encoding than the one that this route reads.
     #[error("this route reads {0}")]
     UnsupportedMediaType(&'static str),
@@ -104,6 +110,8 @@ impl Error {
         match self {
             Self::InvalidRequest(_)
             | Self::RequestTimeout
+            | Self::UriTooLong
+            | Self::HeadersTooLarge
             | Self::UnsupportedGrantType
             | Self::InvalidScope
             | Self::InvalidClient => "invalid_request",
@@ -139,6 +147,8 @@ impl Error {
             Self::EmailTaken => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Overloaded { .. } | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -160,6 +170,8 @@ impl Error {
             | Self::MethodNotAllowed(_)
             | Self::PayloadTooLarge
             | Self::RequestTimeout
+            | Self::UriTooLong
+            | Self::HeadersTooLarge
             | Self::UnsupportedMediaType(_) => (self.status(), "invalid_request"),
             Self::Overloaded { .. } | Self::Unavailable => (self.status(), "temporarily_unavailable"),
             Self::Internal => (self.status(), "server_error"),
@@ -212,10 +224,14 @@ impl Error {
             Self::MethodNotAllowed(allowed) => set(header::ALLOW, allowed),
             Self::Overloaded { retry_after_seconds } => set(header::RETRY_AFTER, &retry_after_seconds.to_string()),
             Self::Unavailable => set(header::RETRY_AFTER, "1"),
-            // What is left of such a body is not read; the connection cannot carry another request.
-            Self::PayloadTooLarge | Self::RequestTimeout => set(header::CONNECTION, "close"),
             _ => {}
         }
+    }
+
+    /// Whether the connection cannot carry another request: what is left of this one is not read, or more of the kind is
+    /// to be feared.
+    pub fn ends_connection(&self) -> bool {
+        matches!(self, Self::PayloadTooLarge | Self::RequestTimeout | Self::UriTooLong | Self::HeadersTooLarge)
     }
 }
 

@@ -7,5 +7,6 @@ mod architecture;
 mod binary;
 mod families;
 mod resilience;
+mod standards;
 mod store;
 mod support;

@@ -21,7 +21,9 @@ impl Email {
     /// Trims and parses.
     ///
     /// The local part is ASCII: an address with a Cyrillic `а` or a full-width `＠` in it looks like somebody else's,
-    /// and none of them can be told apart by eye. Sub-addresses (`+tag`) stay distinct.
+    /// and none of them can be told apart by eye. That is asked of what was sent, before anything is normalised: NFC makes
+    /// a `K` of the Kelvin sign, and an address that only becomes somebody's must not reach them. Sub-addresses (`+tag`)
+    /// stay distinct.
     ///
     /// # Errors
     /// `too_long` or `malformed`.
@@ -31,8 +33,8 @@ impl Email {
         if text.len() > MAX_BYTES {
             return Err(Invalid::new("too_long", "an e-mail address has at most 254 bytes"));
         }
-        let address: String = text.nfc().collect();
-        let (local, domain) = address.rsplit_once('@').ok_or_else(malformed)?;
+        let (local, domain) = text.rsplit_once('@').ok_or_else(malformed)?;
+        let address = format!("{local}@{}", domain.nfc());
         let domain = idna::domain_to_ascii_strict(domain).map_err(|_| malformed())?;
         let ascii = format!("{local}@{domain}");
         let plain = local.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'(' && b != b')');
@@ -108,6 +110,8 @@ mod tests {
             "a\0@x",
             "a@x\r\nBcc: b@x",
             "\u{430}@x",
+            "\u{212a}@x",
+            "a\u{37e}b@x",
             "a\u{ff20}x",
             "\u{202e}a@x",
             "\"a b\"@x",

@@ -191,7 +191,7 @@ impl r2d2::ManageConnection for Manager {
 pub(super) enum Failure {
     /// The database asks for another try: a serialization failure or a deadlock.
     Retry,
-    /// The server is gone or going; whether a commit under way took effect is unknown.
+    /// The server is gone or going, or no longer the one that writes; whether a commit under way took effect is unknown.
     ConnectionLost,
     /// The database is there but cannot do it now: locked, full, read-only, too slow.
     CannotNow,
@@ -210,7 +210,9 @@ pub(super) fn judge(error: &diesel::result::Error) -> Failure {
     match kind {
         DatabaseErrorKind::SerializationFailure => Failure::Retry,
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Failure::ConnectionLost,
-        DatabaseErrorKind::ReadOnlyTransaction => Failure::CannotNow,
+        // A primary that became a standby: this connection stays read-only for as long as it lives, a new one may find
+        // the new primary.
+        DatabaseErrorKind::ReadOnlyTransaction => Failure::ConnectionLost,
         _ => judge_by_words(information.message()),
     }
 }

@@ -7,5 +7,6 @@ pub mod form;
 pub mod health;
 pub mod openapi;
 pub mod origin;
+pub mod progress;
 pub mod query;
 pub mod respond;

@@ -8,9 +8,9 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use ipnet::IpNet;
 
 use crate::app::App;
+use crate::config::{ForwardedHeader, PublicConfig};
 use crate::error::{Error, Result};
 
 /// Address, program and id of a request.
@@ -45,7 +45,7 @@ impl FromRequest for Origin {
             text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT_CHARS).collect()
         });
         ready(Ok(Self {
-            address: client_address(http, &app.config.public.trusted_proxies),
+            address: client_address(http, &app.config.public),
             user_agent,
             request_id: Some(RequestId::of(http).0.to_string()),
         }))
@@ -82,9 +82,9 @@ impl RequestId {
 
 /// The socket's peer; behind trusted proxies the rightmost address that is not one of them (RFC 7239 §5.2). Whatever a
 /// stranger writes into these headers stands further left and is never reached.
-fn client_address(http: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr> {
+fn client_address(http: &HttpRequest, config: &PublicConfig) -> Option<IpAddr> {
     let peer = http.peer_addr().map(|address| address.ip().to_canonical())?;
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let is_trusted = |address: &IpAddr| config.trusted_proxies.iter().any(|network| network.contains(address));
     if !is_trusted(&peer) {
         return Some(peer);
     }
@@ -92,11 +92,12 @@ fn client_address(http: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr> {
         let lines: Vec<&str> = http.headers().get_all(name).filter_map(|value| value.to_str().ok()).collect();
         lines.join(",")
     };
-    let forwarded = values("forwarded");
-    let hops: Vec<Option<IpAddr>> = if forwarded.is_empty() {
-        values("x-forwarded-for").split(',').map(parse_hop).collect()
-    } else {
-        forwarded.split(',').map(|element| forwarded_for(element).and_then(parse_hop)).collect()
+    // Only the header that the proxies write: the other one they pass on as the client made it up.
+    let hops: Vec<Option<IpAddr>> = match config.forwarded_header {
+        ForwardedHeader::XForwardedFor => values("x-forwarded-for").split(',').map(parse_hop).collect(),
+        ForwardedHeader::Forwarded => {
+            values("forwarded").split(',').map(|element| forwarded_for(element).and_then(parse_hop)).collect()
+        }
     };
     // A hop that is no address ends the walk: beyond it nothing can be believed.
     let mut client = peer;
@@ -134,12 +135,17 @@ mod tests {
     use actix_web::test::TestRequest;
 
     fn address(peer: &str, headers: &[(&'static str, &str)]) -> String {
-        let trusted: Vec<IpNet> = ["10.0.0.0/8", "2001:db8::/32"].map(|text| text.parse().expect("a network")).into();
+        address_by(ForwardedHeader::XForwardedFor, peer, headers)
+    }
+
+    fn address_by(forwarded_header: ForwardedHeader, peer: &str, headers: &[(&'static str, &str)]) -> String {
+        let trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"].map(|text| text.parse().expect("a network")).into();
+        let config = PublicConfig { trusted_proxies, forwarded_header, ..PublicConfig::default() };
         let mut request = TestRequest::default().peer_addr(format!("{peer}:1234").parse().expect("a peer"));
         for header in headers {
             request = request.append_header(*header);
         }
-        client_address(&request.to_http_request(), &trusted).expect("an address").to_string()
+        client_address(&request.to_http_request(), &config).expect("an address").to_string()
     }
 
     #[test]
@@ -161,7 +167,12 @@ mod tests {
             address("10.0.0.1", &[("x-forwarded-for", "198.51.100.7"), ("x-forwarded-for", "203.0.113.1:99")]),
             "203.0.113.1"
         );
-        let forwarded = |value| address("10.0.0.1", &[("forwarded", value), ("x-forwarded-for", "198.51.100.7")]);
+        assert_eq!(
+            xff("203.0.113.1"),
+            address("10.0.0.1", &[("forwarded", "for=198.51.100.7"), ("x-forwarded-for", "203.0.113.1")])
+        );
+        let headers = |value| [("forwarded", value), ("x-forwarded-for", "198.51.100.7")];
+        let forwarded = |value| address_by(ForwardedHeader::Forwarded, "10.0.0.1", &headers(value));
         assert_eq!(forwarded("for=203.0.113.1;proto=https, For=\"[2001:db8::1]:80\""), "203.0.113.1");
         assert_eq!(forwarded("for=unknown"), "10.0.0.1");
     }

@@ -1,19 +1,21 @@
 //! Around every request: its id, its span, its metrics, the security headers, and the body of whatever went wrong.
 
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::time::Instant;
 
 use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use futures_util::FutureExt;
 use tracing_actix_web::RootSpanBuilder;
 
 use super::origin::{REQUEST_ID, RequestId};
+use super::progress::{Begun, Progress};
 use crate::app::App;
 use crate::error::Error;
 
@@ -40,14 +42,48 @@ pub async fn respond<B: MessageBody + 'static>(
     let path = request.path().to_owned();
     let route = request.match_pattern();
     let id = RequestId::of(&request);
+    let progress = request.conn_data::<Rc<Progress>>().cloned();
+    let is_over = match &progress {
+        Some(progress) => progress.begin().await == Begun::TooLate,
+        None => false,
+    };
+    let refused = if is_over { Some(Error::invalid_request("the connection has ended")) } else { oversized(&request) };
 
-    let mut response = next.call(request).await?.map_into_left_body();
+    let mut response = match refused {
+        None => next.call(request).await?.map_into_left_body(),
+        // Not by `into_response`, which forgets the error.
+        Some(error) => {
+            let (http, _) = request.into_parts();
+            ServiceResponse::new(http, HttpResponse::from_error(error).map_into_right_body())
+        }
+    };
     if let Some(answer) = what_went_wrong(&response).map(|error| error_answer(&error, &path, &id.0)) {
         response = replace(response, answer);
     }
     write_headers(response.headers_mut(), &id.0, app.config.is_https());
     observe(&app, &response, route.as_deref(), begun);
+    if let Some(progress) = &progress {
+        progress.answered(response.response().head().connection_type() == ConnectionType::Close);
+    }
     Ok(response)
+}
+
+/// The most bytes of a path and query.
+pub const MAX_TARGET_BYTES: usize = 8 * 1024;
+/// The most bytes of all header fields together.
+pub const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// The framework reads heads of up to 128 KiB, and nothing that large is worth being worked on.
+fn oversized(request: &ServiceRequest) -> Option<Error> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if target > MAX_TARGET_BYTES {
+        Some(Error::UriTooLong)
+    } else if headers > MAX_HEADER_BYTES {
+        Some(Error::HeadersTooLarge)
+    } else {
+        None
+    }
 }
 
 /// Around each resource: a panic is answered like any other defect, and the process lives. (Around the whole service the
@@ -107,6 +143,10 @@ fn error_answer(error: &Error, path: &str, id: &str) -> HttpResponse {
     let (status, content_type, body) = error.body(path, id);
     let mut answer = HttpResponse::build(status).content_type(content_type).body(body);
     error.write_headers(path, answer.headers_mut());
+    if error.ends_connection() {
+        // Writes the header and closes; the header by itself would only promise to.
+        answer.head_mut().set_connection_type(ConnectionType::Close);
+    }
     answer
 }
 

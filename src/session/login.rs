@@ -1,7 +1,8 @@
 //! `POST /v1/auth/login` — trade an e-mail address and a password for a session.
 //!
 //! Exactly one hash is verified whatever is wrong, one transaction is written, and one answer is given: unknown address,
-//! wrong password and disabled account differ in nothing that the caller can see.
+//! wrong password and disabled account differ in nothing that the caller can see. Only who knows the password can meet an
+//! account that changes meanwhile, and costs a second look.
 //!
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed.
 
@@ -57,6 +58,38 @@ pub fn describe() -> Operation {
 /// # Errors
 /// [`Error::InvalidCredentials`] for every reason that lies with the caller.
 pub async fn log_in(app: &App, email: Email, password: &Password, terms: Terms, from: Origin) -> Result<Opened> {
+    let first = attempt(app, email.clone(), password, terms.clone(), from.clone(), OnChange::TellApart).await?;
+    let opened = match first {
+        // The password was right a moment ago. Either it was changed since, or another log-in renewed an outdated hash of
+        // the same password, which is no reason to refuse this one: look again to tell.
+        Err(LoginFailure::Changed) => attempt(app, email, password, terms, from, OnChange::Refuse).await?,
+        decided => decided,
+    };
+    let label = match &opened {
+        Ok(_) => "success",
+        Err(failure) => failure.as_str(),
+    };
+    app.metrics.logins.with_label_values(&[label]).inc();
+    opened.map_err(|_| Error::InvalidCredentials)
+}
+
+/// What to do about an account that changed while its password was being hashed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnChange {
+    /// Nothing yet: the log-in is attempted again.
+    TellApart,
+    /// Refuse, and write it down.
+    Refuse,
+}
+
+async fn attempt(
+    app: &App,
+    email: Email,
+    password: &Password,
+    terms: Terms,
+    from: Origin,
+    on_change: OnChange,
+) -> Result<Result<Opened, LoginFailure>> {
     let found = app.db.read("session.credentials", move |tx| accounts::find_credentials(tx, &email)).await?;
     let stored = found.as_ref().map(|credentials| credentials.password_hash.as_str());
     let verdict = app.hasher.verify(password, stored).await?;
@@ -78,6 +111,7 @@ pub async fn log_in(app: &App, email: Email, password: &Password, terms: Terms, 
                         audit::record(tx, &from, &event)?;
                         return Ok(Ok(opened));
                     }
+                    None if on_change == OnChange::TellApart => return Ok(Err(LoginFailure::Changed)),
                     None => (Some(found), LoginFailure::Changed),
                 },
                 Err((found, failure)) => (found.as_ref(), *failure),
@@ -87,10 +121,5 @@ pub async fn log_in(app: &App, email: Email, password: &Password, terms: Terms, 
             Ok(Err(failure))
         })
         .await?;
-    let label = match &opened {
-        Ok(_) => "success",
-        Err(failure) => failure.as_str(),
-    };
-    app.metrics.logins.with_label_values(&[label]).inc();
-    opened.map_err(|_| Error::InvalidCredentials)
+    Ok(opened)
 }

@@ -45,7 +45,7 @@ pub struct Server {
     pub config: Config,
     /// Ended before its folder is removed: fields are dropped in order.
     _instance: Instance,
-    _dir: TempDir,
+    pub dir: TempDir,
 }
 
 /// Time stands here when a service starts: 2026-11-21T10:00:00Z and a fraction, so that nothing is exact by accident.
@@ -90,7 +90,7 @@ impl Server {
         }
         change(&mut config);
         let instance = Instance::launch(&config, &clock, listeners);
-        Self { url, management_url, clock, config, _dir: dir, _instance: instance }
+        Self { url, management_url, clock, config, dir, _instance: instance }
     }
 
     /// Ends the service and starts it again on what it left behind, at another port.

@@ -1,0 +1,130 @@
+//! L: log-in, enumeration. (Throttling comes with its own work.)
+
+use std::time::{Duration, Instant};
+
+use signet::config::HashingConfig;
+
+use super::program::Program;
+use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both};
+
+/// A service with a user and a disabled user.
+fn with_users(backend: Backend, change: impl FnOnce(&mut signet::config::Config)) -> Server {
+    let server = Server::start_with(backend, change);
+    server.client().register("ada@example.com");
+    server.client().register("off@example.com");
+    server.execute("UPDATE users SET is_active = false WHERE email = 'off@example.com'");
+    server
+}
+
+fn login(server: &Server, email: &str, password: &str) -> Answer {
+    let client = server.client().with("x-request-id", "same");
+    client.post("/v1/auth/login", &json!({"email": email, "password": password}))
+}
+
+const REFUSED: [(&str, &str); 3] =
+    [("nobody@example.com", PASSWORD), ("ada@example.com", "something else entirely"), ("off@example.com", PASSWORD)];
+
+on_both! {
+    fn l1_unknown_wrong_and_disabled_are_one_answer(backend) {
+        let server = with_users(backend, |_| {});
+        let visible = |(email, password)| {
+            let answer = login(&server, email, password).expect_problem(401, "invalid_credentials");
+            let mut headers: Vec<_> = answer.headers.iter().filter(|(name, _)| *name != "date").map(|header| format!("{header:?}")).collect();
+            headers.sort();
+            (headers, answer.text)
+        };
+        let [unknown, wrong, disabled] = REFUSED.map(visible);
+        assert_eq!(unknown, wrong);
+        assert_eq!(unknown, disabled);
+    }
+
+    // Not by the clock, which lies in CI: by what is done. `l2_measured` looks at the clock.
+    fn l2_unknown_wrong_and_disabled_cost_the_same_work(backend) {
+        let server = with_users(backend, |_| {});
+        let work = || ["signet_hash_duration_seconds_count", "signet_database_wait_seconds_count"].map(|name| server.metric(name));
+        for (email, password) in REFUSED {
+            let before = work();
+            login(&server, email, password).expect(401);
+            let after = work();
+            assert_eq!([after[0] - before[0], after[1] - before[1]], [1.0, 2.0], "{email}: one hash; one look, one row written");
+        }
+    }
+}
+
+#[test]
+#[ignore = "a measurement: takes a minute and a machine of its own"]
+fn l2_measured() {
+    let server = with_users(Backend::Sqlite, |config| config.hashing = HashingConfig::default());
+    let mut times = REFUSED.map(|_| Vec::new());
+    for _ in 0..200 {
+        for (own, (email, password)) in times.iter_mut().zip(REFUSED) {
+            let begun = Instant::now();
+            login(&server, email, password).expect(401);
+            own.push(begun.elapsed());
+        }
+    }
+    let medians: Vec<Duration> = times
+        .into_iter()
+        .map(|mut own| {
+            own.sort();
+            own[own.len() / 2]
+        })
+        .collect();
+    println!("medians of 200: unknown {:?}, wrong {:?}, disabled {:?}", medians[0], medians[1], medians[2]);
+    let (fastest, slowest) = (medians.iter().min().expect("three"), medians.iter().max().expect("three"));
+    assert!(slowest.as_secs_f64() / fastest.as_secs_f64() < 1.05, "more than 5 % apart");
+}
+
+#[test]
+fn l9_open_registration_says_that_an_address_is_taken() {
+    let server = Server::start(Backend::Sqlite);
+    server.client().register("ada@example.com");
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    server.client().post("/v1/auth/register", &body).expect_problem(409, "email_taken");
+}
+
+#[test]
+fn l10_a_fresh_service_has_no_account() {
+    let program = Program::start(&[]);
+    for (email, password) in
+        [("admin@localhost", "admin123"), ("admin@example.com", "changeme"), ("root@localhost", "signet00")]
+    {
+        let body = json!({"email": email, "password": password});
+        program.client().post("/v1/auth/login", &body).expect_problem(401, "invalid_credentials");
+    }
+    // The first administrator is made at the command line, and knows the password.
+    let url = format!("sqlite:{}", program.dir.path().join("signet.db").display());
+    let mut create =
+        super::program::command(&["users", "create", "ada@example.com", "--role", "admin", "--role", "user"])
+            .env("SIGNET_DATABASE__URL", url)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("the program runs");
+    std::io::Write::write_all(&mut create.stdin.take().expect("piped"), PASSWORD.as_bytes()).expect("written");
+    assert!(create.wait().expect("it ends").success());
+    let session = program.client().login("ada@example.com");
+    assert_eq!(session.json()["user"]["roles"], json!(["admin", "user"]));
+}
+
+on_both! {
+    fn l11_spellings_of_one_address_have_one_account(backend) {
+        let server = Server::start(backend);
+        let register = |email: &str| server.client().post("/v1/auth/register", &json!({"email": email, "password": PASSWORD}));
+        register("kate@example.com").expect(201);
+        for same in ["KATE@example.com", " kate@EXAMPLE.com\t", "kate@example.com"] {
+            register(same).expect_problem(409, "email_taken");
+        }
+        register("kate+tag@example.com").expect(201);
+        // What merely looks like the address, or becomes it by being made tidy, is no way to it.
+        for confusable in [
+            "k\u{430}te@example.com", "kate\u{ff20}example.com", "\u{202e}kate@example.com", "\u{212a}ate@example.com",
+            "kate\u{0}@example.com", "kate@example.com\u{0}", "kate\r\n@example.com", "kate@example.com.", "kate@.example.com",
+            "\u{ff4b}ate@example.com", "kate\u{ad}@example.com", "kate@exam\u{ad}ple.com.", "\"kate\"@example.com", "kate(x)@example.com",
+        ] {
+            let answer = register(confusable).expect_problem(422, "invalid_field");
+            assert_eq!(answer.field_errors(), [("email".to_owned(), "malformed".to_owned())], "{confusable:?}");
+        }
+        assert_eq!(server.query_number("SELECT count(*) AS value FROM users"), 2);
+    }
+}
