@@ -19,6 +19,12 @@ pub fn start(config: &LogConfig) {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         LogFormat::Text => lines.with_target(false).boxed(),
     };
+    // A panic would print its own lines between the ones that machines read. Where it happened says enough: its words may
+    // quote what nobody should read.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a defect: the program panicked");
+    }));
     // `Err` means that a subscriber is in place: a test program runs many services.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
 }

@@ -29,8 +29,8 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> Result<(), Fail
     ];
     let mut config = sources.config()?;
     telemetry::start(&config.log);
-    if !config.public.listen.ip().is_loopback() {
-        let listen = config.public.listen;
+    let listeners = [config.public.listen, config.management.listen];
+    if let Some(listen) = listeners.into_iter().find(|listen| !listen.ip().is_loopback()) {
         return Err(
             format!("dev listens on loopback only, not on {listen}: use `signet serve` for anything else").into()
         );

@@ -3,7 +3,7 @@
 
 use serde_json::Value as Schema;
 
-use super::{PREFIX, keys, schema};
+use super::sources::{PREFIX, keys, schema};
 
 const INTRODUCTION: &str = "\
 # Configuration

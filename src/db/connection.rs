@@ -232,11 +232,12 @@ fn judge_by_words(message: &str) -> Failure {
         "could not receive data from server",
         "could not send data to server",
     ];
-    const CANNOT_NOW: [&str; 8] = [
+    const CANNOT_NOW: [&str; 9] = [
         "canceling statement due to",
         "database is locked",
         "database table is locked",
         "database or disk is full",
+        "No space left on device",
         "disk I/O error",
         "attempt to write a readonly database",
         "unable to open database file",

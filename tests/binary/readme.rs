@@ -14,7 +14,8 @@ fn tour() -> String {
 
 #[test]
 fn every_command_of_the_tour_works() {
-    let service = Place::new().start(&["dev"]);
+    let place = Place::new();
+    let service = place.start(&["dev"]);
     let host = |url: &str| url.trim_start_matches("http://").to_owned();
     let script = tour()
         .replace("127.0.0.1:8080", &host(&service.url))
