@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -100,7 +102,7 @@ impl Hasher {
             metrics,
         });
         let mut kernel = Kernel { params, pepper: Zeroizing::new(config.pepper.0.clone()), memory: Vec::new() };
-        let decoy = kernel.hash(&Zeroizing::new(random::bytes::<16>().map(|b| char::from(b & 0x7f)).iter().collect()));
+        let decoy = kernel.hash(&Zeroizing::new(URL_SAFE_NO_PAD.encode(random::bytes::<16>())));
         for number in 0..threads {
             let (queue, load, max_wait) = (queue.clone(), Arc::clone(&load), config.max_wait.0);
             let kernel = kernel.for_another_thread();
@@ -149,13 +151,14 @@ impl Hasher {
 }
 
 impl Load {
+    /// What one more job would wait: as many as are too many for the threads, shared among them.
     fn expected_wait(&self) -> Duration {
-        let ahead = self.jobs.load(Ordering::Relaxed).saturating_sub(self.threads - 1) / self.threads;
-        let nanos = self.job_nanos.load(Ordering::Relaxed);
-        Duration::from_nanos(nanos.saturating_mul(u64::try_from(ahead).unwrap_or(u64::MAX)))
+        let in_the_way = (self.jobs.load(Ordering::Relaxed) + 1).saturating_sub(self.threads);
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let nanos = self.job_nanos.load(Ordering::Relaxed).saturating_mul(count(in_the_way)) / count(self.threads);
+        Duration::from_nanos(nanos)
     }
 
-    /// Counted before the result is handed over, so that whoever has it sees the count.
     fn finished(&self, took: Duration) {
         self.metrics.hash_time.observe(took.as_secs_f64());
         self.jobs.fetch_sub(1, Ordering::Relaxed);
@@ -329,6 +332,42 @@ mod tests {
         let peppered = hasher(&HashingConfig { pepper: Secret("p".to_owned()), ..config() });
         let verdict = block_on(peppered.verify(&password("correct horse"), Some(&stored))).expect("verifies");
         assert_eq!(verdict, Verdict::Wrong);
+    }
+
+    #[test]
+    fn the_wait_is_foreseen_from_what_is_ahead_of_a_job() {
+        let wait = |threads, jobs| {
+            let job_nanos = AtomicU64::new(10_000_000);
+            let load = Load { threads, jobs: AtomicUsize::new(jobs), job_nanos, metrics: Metrics::default() };
+            load.expected_wait().as_millis()
+        };
+        assert_eq!([0, 1, 2, 3].map(|jobs| wait(1, jobs)), [0, 10, 20, 30], "each job ahead is waited for");
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|jobs| wait(2, jobs)), [0, 0, 5, 10, 15, 20], "two threads share them");
+    }
+
+    #[test]
+    fn the_average_follows_what_jobs_take() {
+        let load = Load {
+            threads: 1,
+            jobs: AtomicUsize::new(100),
+            job_nanos: AtomicU64::new(80),
+            metrics: Metrics::default(),
+        };
+        load.finished(Duration::from_nanos(160));
+        assert_eq!((load.job_nanos.load(Ordering::Relaxed), load.jobs.load(Ordering::Relaxed)), (90, 99));
+        for _ in 0..99 {
+            load.finished(Duration::from_nanos(800));
+        }
+        let average = load.job_nanos.load(Ordering::Relaxed);
+        assert!((750..=800).contains(&average), "{average}");
+    }
+
+    #[test]
+    fn a_wait_of_exactly_the_limit_is_still_taken() {
+        let hasher = hasher(&HashingConfig { max_wait: Period(Duration::from_millis(20)), ..config() });
+        hasher.load.job_nanos.store(20_000_000, Ordering::Relaxed);
+        hasher.load.jobs.store(1, Ordering::Relaxed);
+        block_on(hasher.hash(&password("correct horse"))).expect("taken");
     }
 
     #[test]
