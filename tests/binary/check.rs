@@ -1,6 +1,6 @@
 //! `signet check`, and what a stranger is told by `--help`.
 
-use super::program::Place;
+use crate::support::program::Place;
 
 #[test]
 fn a_service_that_can_start_is_ok() {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::program::Place;
+use crate::support::program::Place;
 use crate::support::{Value, token};
 
 #[test]

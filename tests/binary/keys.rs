@@ -1,6 +1,6 @@
 //! `signet keys`.
 
-use super::program::Place;
+use crate::support::program::Place;
 
 #[test]
 fn the_first_key_signs_at_once_and_the_next_a_day_later() {

@@ -3,7 +3,6 @@
 mod check;
 mod dev;
 mod keys;
-pub mod program;
 mod readme;
 mod serve;
 mod users;

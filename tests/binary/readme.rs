@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::program::Place;
+use crate::support::program::Place;
 
 /// The lines of the fenced block that is marked as the tour.
 fn tour() -> String {

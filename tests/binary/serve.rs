@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use super::program::Place;
+use crate::support::program::Place;
 use crate::support::{Backend, json, on_both};
 
 fn broken_key(file: &str, content: &str) -> Place {

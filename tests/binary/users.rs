@@ -1,6 +1,6 @@
 //! `signet users`: the first administrator, before there is any token.
 
-use super::program::Place;
+use crate::support::program::Place;
 use crate::support::{Backend, PASSWORD, json, on_both, token};
 
 on_both! {

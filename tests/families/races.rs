@@ -10,7 +10,7 @@ use signet::account::email::Email;
 use signet::db::Db;
 use signet::metrics::Metrics;
 
-use crate::binary::program::Place;
+use crate::support::program::Place;
 use crate::support::{Answer, Backend, Client, PASSWORD, Server, json, on_both, token};
 
 /// How many times each race is run; `SIGNET_TEST_RACES=1000` for the long version.

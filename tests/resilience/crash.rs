@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::binary::program::{Place, Service};
 use crate::support::postgres::Cluster;
+use crate::support::program::{Place, Service};
 use crate::support::{Backend, Client, json, on_both, postgres};
 
 fn kills() -> usize {

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::proxy::Proxy;
-use crate::binary::program::{Place, Service};
 use crate::support::Answer;
 use crate::support::postgres::{self, Cluster};
+use crate::support::program::{Place, Service};
 
 struct World {
     _cluster: Cluster,

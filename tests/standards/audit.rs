@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::program::{self, Program};
+use crate::support::program::{Place, Service};
 use crate::support::{Answer, Backend, Client, PASSWORD, Server, Value, json, on_both, postgres};
 
 on_both! {
@@ -23,8 +23,8 @@ on_both! {
         client.refresh(&third.refresh_token()).expect(200);
         client.refresh(&second.refresh_token()).expect(401);
         let url = &server.config.database.url.0;
-        assert!(program::run(url, &["users", "set-role", "ada@example.com", "admin"]).status.success());
-        assert!(program::run(url, &["users", "disable", "ada@example.com"]).status.success());
+        assert!(Place::on(url).run(&["users", "set-role", "ada@example.com", "admin"]).status.success());
+        assert!(Place::on(url).run(&["users", "disable", "ada@example.com"]).status.success());
         let mut kinds = server.audit();
         kinds.sort();
         assert_eq!(kinds, [
@@ -64,8 +64,8 @@ on_both! {
             answer.expect_problem(500, "internal");
         }
         let url = &server.config.database.url.0;
-        assert!(!program::run(url, &["users", "set-role", "ada@example.com", "admin"]).status.success());
-        assert!(!program::run(url, &["users", "disable", "ada@example.com"]).status.success());
+        assert!(!Place::on(url).run(&["users", "set-role", "ada@example.com", "admin"]).status.success());
+        assert!(!Place::on(url).run(&["users", "disable", "ada@example.com"]).status.success());
         server.execute("ALTER TABLE gone RENAME TO audit_events");
         assert_eq!(state(), before);
         assert_eq!(server.query_text("SELECT password_hash AS value FROM users"), hash);
@@ -89,14 +89,20 @@ on_both! {
 }
 
 /// Every line, which must be JSON.
-fn lines(program: &Program) -> Vec<Value> {
+fn lines(program: &Service) -> Vec<Value> {
     let log = program.log();
     assert!(!log.is_empty());
     log.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"))).collect()
 }
 
-const AT_DEBUG: [(&str, &str); 3] =
-    [("SIGNET_LOG__LEVEL", "debug"), ("SIGNET_LOG__FORMAT", "json"), ("SIGNET_OAUTH__PASSWORD_GRANT", "true")];
+/// Where the program says all that it ever says.
+fn at_debug() -> Place {
+    Place::ready_on_sqlite()
+        .with("SIGNET_LOG__LEVEL", "debug")
+        .with("SIGNET_OAUTH__PASSWORD_GRANT", "true")
+        .with("SIGNET_HASHING__MEMORY_KIB", "19456")
+        .with("SIGNET_HASHING__ITERATIONS", "2")
+}
 
 /// Tokens in an answer, wherever they are.
 fn tokens(answer: &Answer) -> Vec<String> {
@@ -108,7 +114,8 @@ fn tokens(answer: &Answer) -> Vec<String> {
 
 #[test]
 fn g3_no_secret_and_no_address_is_ever_logged() {
-    let program = Program::start(&AT_DEBUG);
+    let place = at_debug();
+    let program = place.serve();
     let client = program.client().with("user-agent", "sekret-agent");
     let mut secrets: Vec<String> = [
         "zebra-crossing-17",
@@ -174,7 +181,7 @@ fn g3_no_secret_and_no_address_is_ever_logged() {
         Duration::from_secs(1),
     );
     // A database that fails says what it was doing.
-    let database = signet_database(&program);
+    let database = signet_database(&place);
     database.batch("ALTER TABLE users RENAME TO gone");
     client.post("/v1/auth/login", &credentials("zebra-crossing-17")).expect(500);
     client.post("/v1/auth/register", &credentials("zebra-crossing-17")).expect(500);
@@ -191,8 +198,8 @@ fn g3_no_secret_and_no_address_is_ever_logged() {
 
 struct Database(String);
 
-fn signet_database(program: &Program) -> Database {
-    Database(format!("sqlite:{}", program.dir.path().join("signet.db").display()))
+fn signet_database(place: &Place) -> Database {
+    Database(format!("sqlite:{}", place.path().join("signet.db").display()))
 }
 
 impl Database {
@@ -204,7 +211,8 @@ impl Database {
 
 #[test]
 fn g4_whatever_a_client_sends_a_log_line_stays_one_line_of_json() {
-    let program = Program::start(&AT_DEBUG);
+    let place = at_debug();
+    let program = place.serve();
     let hostile = "x\u{1b}[31mred\r\n{\"level\":\"ERROR\",\"message\":\"forged\"}";
     program.client().post("/v1/auth/login", &json!({"email": hostile, "password": hostile})).expect(422);
     program

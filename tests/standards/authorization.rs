@@ -1,6 +1,7 @@
 //! Z: authorisation and operation.
 
-use super::{Outage, program};
+use super::Outage;
+use crate::support::program::Place;
 use crate::support::{Backend, PASSWORD, Server, json, on_both, postgres, token};
 
 #[test]
@@ -68,9 +69,5 @@ fn z6_a_database_without_its_schema_is_not_served_from() {
     if !postgres::is_available() {
         return;
     }
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    let output = program::serve(dir.path(), &postgres::empty_database()).output().expect("the program runs");
-    let said = String::from_utf8(output.stderr).expect("UTF-8");
-    assert!(!output.status.success() && said.contains("run `signet migrate`"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(Place::on(&postgres::empty_database()).fail(&["serve"]).contains("run `signet migrate`"));
 }

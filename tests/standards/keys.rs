@@ -1,6 +1,5 @@
 //! K: keys and the JWKS.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -11,7 +10,8 @@ use sha2::{Digest, Sha256};
 use signet::clock::Clock;
 use signet::token::key_file;
 
-use super::{Outage, program};
+use super::Outage;
+use crate::support::program::Place;
 use crate::support::{Backend, Server, Value, json, on_both, token};
 
 const PATH: &str = "/.well-known/jwks.json";
@@ -122,11 +122,9 @@ fn k7_any_page_may_read_the_public_documents_and_nothing_else() {
 fn k8_a_new_key_is_published_a_day_before_it_signs() {
     let server = Server::start(Backend::Sqlite);
     let old = kid_of(&server.client().register("ada@example.com").access_token());
-    let made = program::command(&["keys", "new", "--activate-in", "5m"])
-        .env("SIGNET_KEYS__DIR", &server.config.keys.dir)
-        .output()
-        .expect("the program runs");
-    assert!(!made.status.success(), "less than fifteen minutes needs --force");
+    let keys = server.config.keys.dir.to_str().expect("UTF-8");
+    let refused = Place::new().with("SIGNET_KEYS__DIR", keys).fail(&["keys", "new", "--activate-in", "5m"]);
+    assert!(refused.contains("15m"), "{refused}");
     let key = key_file::create(&server.config.keys.dir, server.clock.now(), DAY).expect("a key");
     await_keys(&server, 2);
     assert_eq!(kid_of(&server.client().login("ada@example.com").access_token()), old);
@@ -184,15 +182,12 @@ fn k11_a_key_that_cannot_sign_keeps_the_service_from_starting_in_one_line() {
         ("none at all", ""),
     ] {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let database = Backend::Sqlite.database(dir.path());
-        std::fs::create_dir(dir.path().join("keys")).expect("a folder");
+        let place = Place::on(&Backend::Sqlite.database(dir.path()));
+        std::fs::create_dir(place.path().join("keys")).expect("a folder");
         if !pem.is_empty() {
-            std::fs::write(dir.path().join("keys/bad.pem"), pem).expect("written");
+            std::fs::write(place.path().join("keys/bad.pem"), pem).expect("written");
         }
-        let output = program::serve(dir.path(), &database).stdin(Stdio::null()).output().expect("the program runs");
-        let said = String::from_utf8(output.stderr).expect("UTF-8");
-        assert!(!output.status.success(), "{bad}: {said}");
-        assert_eq!(said.lines().count(), 1, "{bad}: {said}");
+        let said = place.fail(&["serve"]);
         assert!(said.contains(if pem.is_empty() { "keys" } else { "bad.pem" }), "{bad}: {said}");
         assert!(!said.contains("AAAA"), "{bad}: {said}");
     }

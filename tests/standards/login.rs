@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use signet::config::HashingConfig;
 
-use super::program::Program;
+use crate::support::program::Place;
 use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both};
 
 /// A service with a user and a disabled user.
@@ -85,7 +85,8 @@ fn l9_open_registration_says_that_an_address_is_taken() {
 
 #[test]
 fn l10_a_fresh_service_has_no_account() {
-    let program = Program::start(&[]);
+    let place = Place::ready_on_sqlite();
+    let program = place.serve();
     for (email, password) in
         [("admin@localhost", "admin123"), ("admin@example.com", "changeme"), ("root@localhost", "signet00")]
     {
@@ -93,16 +94,8 @@ fn l10_a_fresh_service_has_no_account() {
         program.client().post("/v1/auth/login", &body).expect_problem(401, "invalid_credentials");
     }
     // The first administrator is made at the command line, and knows the password.
-    let url = format!("sqlite:{}", program.dir.path().join("signet.db").display());
-    let mut create =
-        super::program::command(&["users", "create", "ada@example.com", "--role", "admin", "--role", "user"])
-            .env("SIGNET_DATABASE__URL", url)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .expect("the program runs");
-    std::io::Write::write_all(&mut create.stdin.take().expect("piped"), PASSWORD.as_bytes()).expect("written");
-    assert!(create.wait().expect("it ends").success());
+    let create = ["users", "create", "ada@example.com", "--role", "admin", "--role", "user"];
+    assert!(place.run_with_input(&create, PASSWORD).status.success());
     let session = program.client().login("ada@example.com");
     assert_eq!(session.json()["user"]["roles"], json!(["admin", "user"]));
 }

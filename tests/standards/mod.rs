@@ -13,7 +13,6 @@ mod keys;
 mod login;
 mod oauth;
 mod passwords;
-mod program;
 mod refresh;
 mod tokens;
 

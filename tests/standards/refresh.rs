@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Outage, at_once, execute, program};
+use super::{Outage, at_once, execute};
+use crate::support::program::Place;
 use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both, token};
 
 const GRACE: Duration = Duration::from_secs(30);
@@ -180,7 +181,7 @@ on_both! {
         at_once(9, |number| {
             if number == 8 {
                 std::thread::sleep(Duration::from_millis(100));
-                let disabled = program::run(&server.config.database.url.0, &["users", "disable", "ada@example.com"]);
+                let disabled = Place::on(&server.config.database.url.0).run(&["users", "disable", "ada@example.com"]);
                 assert!(disabled.status.success(), "{}", String::from_utf8_lossy(&disabled.stderr));
                 return;
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::program;
+use crate::support::program::Place;
 use crate::support::{Backend, PASSWORD, Server, Value, json, on_both, token};
 
 /// Header and claims of a fresh token.
@@ -154,11 +154,11 @@ on_both! {
         let session = server.client().register("ada@example.com");
         let client = server.client().bearer(&session.access_token());
         let url = &server.config.database.url.0;
-        assert!(program::run(url, &["users", "set-role", "ada@example.com", "admin"]).status.success());
+        assert!(Place::on(url).run(&["users", "set-role", "ada@example.com", "admin"]).status.success());
         assert_eq!(client.get("/v1/auth/me").expect(200).json()["roles"], json!(["admin"]));
         let next = server.client().refresh(&session.refresh_token()).expect(200);
         assert_eq!(token::decode(&next.access_token()).1["roles"], json!(["admin"]));
-        assert!(program::run(url, &["users", "disable", "ada@example.com"]).status.success());
+        assert!(Place::on(url).run(&["users", "disable", "ada@example.com"]).status.success());
         client.get("/v1/auth/me").expect_problem(401, "invalid_token");
         server.client().refresh(&next.refresh_token()).expect_problem(401, "invalid_grant");
     }

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod postgres;
+pub mod program;
 pub mod server;
 pub mod token;
 

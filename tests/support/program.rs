@@ -4,12 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::Client;
+use super::Client;
 
 /// A folder to run in.
 pub struct Place {
@@ -38,7 +38,12 @@ impl Place {
         place
     }
 
-    /// The same on SQLite.
+    /// One whose commands work on that database, migrated or not.
+    pub fn on(database_url: &str) -> Self {
+        Self::new().with("SIGNET_ISSUER", "http://localhost:8080").with("SIGNET_DATABASE__URL", database_url)
+    }
+
+    /// One in which `serve` can start on SQLite.
     pub fn ready_on_sqlite() -> Self {
         Self::ready("sqlite:signet.db")
     }
@@ -105,7 +110,12 @@ impl Place {
     pub fn start(&self, arguments: &[&str]) -> Service {
         let mut command = self.command(arguments);
         // `dev` is quiet otherwise, and this is how the ports are learned.
-        command.env("SIGNET_LOG__LEVEL", "info").env("SIGNET_LOG__FORMAT", "json").process_group(0);
+        for (name, value) in [("SIGNET_LOG__LEVEL", "info"), ("SIGNET_LOG__FORMAT", "json")] {
+            if !self.environment.iter().any(|(own, _)| own == name) {
+                command.env(name, value);
+            }
+        }
+        command.process_group(0);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -113,15 +123,14 @@ impl Place {
             .spawn()
             .expect("the program runs");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        let (sender, lines) = mpsc::channel();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
+                written.lock().expect("nobody panics here").push(line);
             }
         });
-        let mut service = Service { child, lines, seen: Vec::new(), url: String::new(), management_url: String::new() };
+        let mut service = Service { child, log, heard: 0, url: String::new(), management_url: String::new() };
         let line = service.wait_for("\"listening\"");
         let line: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
         service.url = format!("http://{}", line["public"].as_str().expect("an address"));
@@ -133,8 +142,9 @@ impl Place {
 /// A running service; killed when dropped.
 pub struct Service {
     pub child: Child,
-    lines: mpsc::Receiver<String>,
-    seen: Vec<String>,
+    log: Arc<Mutex<Vec<String>>>,
+    /// How many lines of it were waited for or passed over.
+    heard: usize,
     pub url: String,
     pub management_url: String,
 }
@@ -148,16 +158,23 @@ impl Service {
         Client::new(&self.management_url)
     }
 
-    /// Waits for a log line that has `text` in it.
+    /// What it has written to standard error so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("nobody panics here").clone()
+    }
+
+    /// Waits for the next log line that has `text` in it.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => self.seen.push(line),
-                Err(_) => panic!("no {text} in the log:\n{}", self.seen.join("\n")),
+            let log = self.log();
+            if let Some(found) = log[self.heard..].iter().position(|line| line.contains(text)) {
+                self.heard += found + 1;
+                return log[self.heard - 1].clone();
             }
+            assert!(Instant::now() < deadline, "no {text} in the log:\n{}", log.join("\n"));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
