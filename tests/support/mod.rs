@@ -5,6 +5,8 @@ pub mod postgres;
 pub mod server;
 pub mod token;
 
+use std::io::Write;
+
 pub use client::{Answer, Client};
 pub use serde_json::{Value, json};
 pub use server::{Backend, Server};
@@ -36,3 +38,8 @@ pub(crate) use on_both;
 
 /// A password that the rules accept.
 pub const PASSWORD: &str = "correct horse battery";
+
+/// Straight to standard error, where the test runner does not swallow it.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "\n{line}\n");
+}

@@ -3,7 +3,6 @@
 //! `SIGNET_TEST_POSTGRES_URL` names another server to use instead. `SIGNET_TEST_POSTGRES=required` makes its absence a
 //! failure; otherwise the tests say once what they leave out.
 
-use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,8 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
 use signet::db::{Url, migrations};
+
+use super::say;
 
 /// A server in which each test gets a database.
 struct Server {
@@ -94,11 +95,6 @@ fn find_or_start() -> Option<Server> {
             None
         }
     }
-}
-
-/// Straight to standard error, where the test runner does not swallow it.
-pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "\n{line}\n");
 }
 
 fn binaries() -> Option<PathBuf> {
