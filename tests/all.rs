@@ -3,4 +3,5 @@
 //! Each test of behaviour runs on SQLite and on Postgres; see `support` for how the latter is found.
 
 mod api;
+mod interop;
 mod support;
