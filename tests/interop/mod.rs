@@ -3,10 +3,14 @@
 //! `clients/` holds the programs and the lock files; some of the programs are what the README shows. `install` fetches
 //! the packages, once, or says what it had to leave out.
 
+mod actix;
+mod express;
+mod fastapi;
 mod install;
 mod jose;
 mod process;
 mod pyjwt;
+mod sibling;
 
 use std::time::Duration;
 
