@@ -4,10 +4,12 @@
 //! the packages, once, or says what it had to leave out.
 
 mod actix;
+mod authlib;
 mod express;
 mod fastapi;
 mod install;
 mod jose;
+mod openid_client;
 mod process;
 mod pyjwt;
 mod sibling;
