@@ -51,3 +51,16 @@ fn only_the_region_is_replaced() {
     assert_eq!(with_region(text, "x", "new\n").as_deref(), Some("a\n<!-- x -->\nnew\n<!-- /x -->\nb\n"));
     assert_eq!(with_region(text, "y", "new\n"), None);
 }
+
+/// What a reader copies is what `tests/interop` runs.
+#[test]
+fn the_readme_quotes_programs_that_are_tested() {
+    let client = |file: &str| read(&format!("tests/interop/clients/{file}")).expect("a client of the interop tests");
+    let fenced = |language: &str, text: &str| format!("```{language}\n{}\n```\n", text.trim_end());
+    expect_region("README.md", "fastapi", &fenced("python", &client("fastapi_app.py")));
+    expect_region("README.md", "express", &fenced("js", &client("express_app.mjs")));
+    let actix = client("actix_app.rs");
+    let (_, rest) = actix.split_once("impl FromRequest for Caller").expect("the extractor");
+    let (verifying, _) = rest.split_once("#[derive(Debug)]\nenum Refused").expect("the errors");
+    expect_region("README.md", "actix", &fenced("rust", &format!("impl FromRequest for Caller{verifying}")));
+}

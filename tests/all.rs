@@ -6,6 +6,7 @@ mod api;
 mod architecture;
 mod binary;
 mod families;
+mod interop;
 mod resilience;
 mod standards;
 mod store;

@@ -268,7 +268,7 @@ fn g5_the_metrics_are_well_formed_and_name_nobody() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut promtool) = check else {
-        postgres::say("NOTE: no promtool on this machine, so the form of the metrics was not checked by it.");
+        crate::support::say("NOTE: no promtool on this machine, so the form of the metrics was not checked by it.");
         return;
     };
     std::io::Write::write_all(&mut promtool.stdin.take().expect("piped"), text.as_bytes()).expect("written");

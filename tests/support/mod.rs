@@ -6,6 +6,8 @@ pub mod program;
 pub mod server;
 pub mod token;
 
+use std::io::Write;
+
 pub use client::{Answer, Client};
 pub use serde_json::{Value, json};
 pub use server::{Backend, Server};
@@ -37,3 +39,8 @@ pub(crate) use on_both;
 
 /// A password that the rules accept.
 pub const PASSWORD: &str = "correct horse battery";
+
+/// Straight to standard error, where the test runner does not swallow it.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "\n{line}\n");
+}

@@ -16,6 +16,8 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
 use signet::db::{Url, migrations};
 
+use super::say;
+
 /// A server in which each test gets a database.
 struct Server {
     /// `{}` stands for the database's name.
@@ -93,11 +95,6 @@ fn find_or_start() -> Option<Server> {
             None
         }
     }
-}
-
-/// Straight to standard error, where the test runner does not swallow it.
-pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "\n{line}\n");
 }
 
 fn binaries() -> Option<PathBuf> {

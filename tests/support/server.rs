@@ -1,4 +1,4 @@
-//! A service to test: in this process, on a clock that stands still until a test moves it.
+//! A service to test: in this process, on a clock that stands still until a test moves it, or on the machine's.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -58,12 +58,21 @@ impl Server {
 
     /// Starts with a changed configuration.
     pub fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(backend, Clock::manual(START), change)
+    }
+
+    /// Starts on the machine's clock, for clients that have no other.
+    pub fn start_on_system_clock(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(backend, Clock::system(), change)
+    }
+
+    fn start_at(backend: Backend, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut config = Config::default();
         config.database.url = Secret(backend.database(dir.path()));
         config.keys.dir = dir.path().join("keys");
-        key_file::create(&config.keys.dir, START, Duration::ZERO).expect("a key");
-        Self::start_on(config, dir, Clock::manual(START), change)
+        key_file::create(&config.keys.dir, clock.now(), Duration::ZERO).expect("a key");
+        Self::start_on(config, dir, clock, change)
     }
 
     /// A second instance: the same database and keys, and its own clock.
