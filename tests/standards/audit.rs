@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::program::{Place, Service};
-use crate::support::{Answer, Backend, Client, PASSWORD, Server, Value, json, on_both, postgres};
+use crate::support::{Answer, Backend, Client, PASSWORD, Server, Value, json, on_both};
 
 on_both! {
     fn g1_every_change_of_state_and_every_failure_leaves_its_event(backend) {
