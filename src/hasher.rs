@@ -181,8 +181,7 @@ fn work(queue: &crossbeam_channel::Receiver<Job>, load: &Load, max_wait: Duratio
         if waited > max_wait {
             load.metrics.hash_shed.inc();
             load.jobs.fetch_sub(1, Ordering::Relaxed);
-            job.task.refuse(max_wait);
-            continue;
+            continue; // whoever waits for a job that is dropped is told that the queue is too long
         }
         let begun = Instant::now();
         // The other end may be gone; then nobody wants the result.
@@ -206,13 +205,6 @@ impl Task {
         match self {
             Self::Hash(reply) => reply.is_closed(),
             Self::Verify { reply, .. } => reply.is_closed(),
-        }
-    }
-
-    fn refuse(self, wait: Duration) {
-        match self {
-            Self::Hash(reply) => drop(reply.send(Err(Error::Overloaded { wait }))),
-            Self::Verify { reply, .. } => drop(reply.send(Err(Error::Overloaded { wait }))),
         }
     }
 }
@@ -279,6 +271,8 @@ impl Kernel {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::config::{Period, Secret};
 
@@ -360,6 +354,48 @@ mod tests {
         }
         let average = load.job_nanos.load(Ordering::Relaxed);
         assert!((750..=800).contains(&average), "{average}");
+    }
+
+    /// One thread, and a hash that takes far longer than the wait that it allows.
+    fn slow_hasher() -> Hasher {
+        let config = HashingConfig {
+            memory_kib: 128 * 1024,
+            iterations: 4,
+            max_wait: Period(Duration::from_millis(150)),
+            ..config()
+        };
+        hasher(&config)
+    }
+
+    #[test]
+    fn a_job_that_waited_too_long_after_all_is_dropped_unhashed() {
+        let hasher = slow_hasher();
+        let (first, second) = block_on(async {
+            let password = password("correct horse");
+            futures_util::future::join(hasher.hash(&password), hasher.hash(&password)).await
+        });
+        first.expect("hashed");
+        assert!(matches!(second, Err(Error::Overloaded { .. })), "{second:?}");
+        assert_eq!((hasher.load.metrics.hash_time.get_sample_count(), hasher.load.metrics.hash_shed.get()), (1, 1));
+    }
+
+    #[test]
+    fn a_job_that_nobody_waits_for_any_more_is_not_done() {
+        let hasher = slow_hasher();
+        block_on(async {
+            let password = password("correct horse");
+            let first = hasher.hash(&password);
+            let mut abandoned = Box::pin(hasher.hash(&password));
+            let mut first = Box::pin(first);
+            // Both are queued by their first poll; then one is given up, as when a client goes away.
+            assert!((&mut first).now_or_never().is_none() && (&mut abandoned).now_or_never().is_none());
+            drop(abandoned);
+            first.await.expect("hashed");
+        });
+        while hasher.load.jobs.load(Ordering::Relaxed) > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!((hasher.load.metrics.hash_time.get_sample_count(), hasher.load.metrics.hash_shed.get()), (1, 0));
     }
 
     #[test]

@@ -122,6 +122,13 @@ mod tests {
     }
 
     #[test]
+    fn a_user_has_at_most_sixteen_roles() {
+        let roles = |count: usize| (0..count).map(|n| format!("r{n}")).collect::<Vec<_>>().join(" ").parse::<Roles>();
+        assert_eq!(roles(16).map(|roles| roles.iter().count()), Ok(16));
+        assert_eq!(roles(17), Err(Malformed));
+    }
+
+    #[test]
     fn malformed_roles_are_refused() {
         let many = (0..17).map(|n| format!("r{n}")).collect::<Vec<_>>().join(" ");
         for text in ["Admin", "1st", "a\"b", "é", &"a".repeat(33), &many] {
