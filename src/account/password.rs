@@ -110,7 +110,7 @@ fn is_one_character(text: &str) -> bool {
 /// name in the address, the name of the service.
 fn is_about(text: &str, email: &Email, issuer: &str) -> bool {
     let lower = Zeroizing::new(text.to_lowercase());
-    let host = url::Url::parse(issuer).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let host = url::Url::parse(issuer).ok().and_then(|url| url.domain().map(str::to_owned)).unwrap_or_default();
     let words = [email.key(), email.local_part(), "signet", "password"].into_iter().chain(host.split('.'));
     words
         .filter(|word| word.len() >= 3)
@@ -147,6 +147,10 @@ mod tests {
             assert_eq!(accept(text), Err("too_common"), "{text}");
         }
         assert_eq!(accept("alice.jones rides at dawn"), Ok(()));
+        // The digits of an address are no word.
+        let email = Email::parse("a@x").expect("an address");
+        let digits = Password::parse("9127364518").expect("a password");
+        assert!(NewPassword::accept(digits, 8, &email, "http://127.0.0.1:8080").is_ok());
     }
 
     #[test]
