@@ -7,7 +7,7 @@ use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionMa
 use diesel::result::{ConnectionError, DatabaseErrorKind};
 use diesel::{Connection, PgConnection, QueryResult, SqliteConnection};
 
-/// A connection to either database. Run queries on it with [`on!`](crate::db::on).
+/// A connection to either database. Run queries on it with `on!`.
 pub enum Conn {
     /// Production: several instances share it.
     Pg(PgConnection),

@@ -28,7 +28,7 @@ pub struct Json<T>(pub T);
 /// A body in JSON, or none.
 pub struct MaybeJson<T>(pub Option<T>);
 
-/// A request body that is made of fields. [`request_body!`] implements it.
+/// A request body that is made of fields. `request_body!` implements it.
 pub trait FromFields: Sized {
     /// Takes its fields out of `fields`; what is left over is unknown.
     ///
