@@ -32,6 +32,7 @@ pub(super) enum Command {
     /// Print the public half of a key
     Export {
         /// Which; the one that signs now if none is named
+        #[arg(allow_hyphen_values = true)]
         kid: Option<String>,
         /// As PEM or as a JWK
         #[arg(long, value_enum, default_value_t = Format::Pem)]

@@ -56,3 +56,18 @@ fn the_public_half_is_exported_as_pem_and_as_jwk() {
     assert_eq!(place.succeed(&["keys", "export", kid]), pem);
     assert!(place.fail(&["keys", "export", "nothing"]).contains("has no key nothing"));
 }
+
+/// One id in 64 does.
+#[test]
+fn a_key_whose_id_begins_with_a_hyphen_is_exported_like_any_other() {
+    use signet::token::key_file;
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("keys")).expect("made");
+    let (pem, key) = std::iter::repeat_with(key_file::generate)
+        .map(|pem| (pem.clone(), key_file::parse(&pem, "a.pem").expect("our own key")))
+        .find(|(_, key)| key.kid.starts_with('-'))
+        .expect("sooner or later");
+    std::fs::write(place.path().join("keys/a.pem"), pem.as_bytes()).expect("written");
+    assert_eq!(place.succeed(&["keys", "export", &key.kid]), key_file::public_pem(&key));
+    assert!(place.succeed(&["keys", "export", &key.kid, "--format", "jwk"]).contains(&key.kid));
+}
