@@ -1,5 +1,7 @@
 //! One connection to whichever database is configured, and the pool's way of making and judging them.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -120,6 +122,9 @@ impl Url {
                 Ok(Conn::Pg(connection))
             }
             Self::Sqlite(path) => {
+                // SQLite would make a file that everybody can read; its journal gets the rights of the file. What keeps
+                // the file from being made, it will say itself.
+                drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
                 let mut connection = SqliteConnection::establish(path)?;
                 // FULL: a commit is on disk before it is answered. The busy timeout comes first, because changing the
                 // journal mode may itself have to wait.

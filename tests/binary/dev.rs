@@ -1,5 +1,6 @@
 //! `signet dev`: what a newcomer sees.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::support::program::Place;
@@ -50,7 +51,12 @@ fn a_second_start_keeps_users_sessions_and_keys() {
     second.signal("TERM");
     let (_, printed) = second.end();
     assert!(!printed.contains("a new key was made"), "{printed}");
-    assert!(place.path().join("elsewhere/signet.db").exists());
+    for file in
+        std::fs::read_dir(place.path().join("elsewhere")).expect("readable").map(|entry| entry.expect("readable"))
+    {
+        let mode = file.metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} holds what is nobody else's", file.path());
+    }
 }
 
 #[test]
