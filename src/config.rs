@@ -1,6 +1,7 @@
 //! Configuration: `signet.toml`, then `SIGNET_…` environment variables on top. The doc comments are the reference:
 //! `docs/configuration.md` is made from them.
 
+mod findings;
 #[cfg(test)]
 mod reference;
 mod sources;
@@ -19,7 +20,6 @@ use schemars::JsonSchema;
 use serde::de::{self, Deserialize, Deserializer};
 
 use crate::access::scope::Scope;
-use crate::db::Url;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, serde::Deserialize, JsonSchema)]
@@ -395,9 +395,6 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D:
         .collect()
 }
 
-/// The longest life of an access token.
-pub const MAX_ACCESS_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
-
 impl Config {
     /// `aud`: what is configured, or else the issuer.
     pub fn audience(&self) -> &str {
@@ -408,119 +405,11 @@ impl Config {
     pub fn is_https(&self) -> bool {
         self.issuer.starts_with("https://")
     }
-
-    /// Everything wrong with the values themselves, one line each; reachable things (database, keys) are `check`'s.
-    pub fn findings(&self) -> Vec<String> {
-        let mut findings = Vec::new();
-        let mut demand = |holds: bool, otherwise: &str| {
-            if !holds {
-                findings.push(otherwise.to_owned());
-            }
-        };
-        demand(!self.issuer.is_empty(), "issuer: is not set; it is the URL under which clients reach this service");
-        if !self.issuer.is_empty() {
-            let url = url::Url::parse(&self.issuer).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-            demand(url.is_some(), "issuer: is not an http(s) URL");
-            demand(
-                !self.issuer.ends_with('/'),
-                "issuer: must not end with a slash, since verifiers compare it byte by byte",
-            );
-            if let Some(url) = url {
-                demand(
-                    url.query().is_none() && url.fragment().is_none(),
-                    "issuer: must have neither query nor fragment (RFC 8414 §2)",
-                );
-                demand(
-                    url.scheme() == "https" || is_loopback(&url),
-                    "issuer: must be https, except on loopback: tokens and passwords would travel in clear",
-                );
-            }
-        }
-        demand(
-            self.database.url.0.parse::<Url>().is_ok(),
-            "database.url: reads postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH",
-        );
-        demand(self.database.pool_size >= 1, "database.pool_size: must be at least 1");
-        demand(!self.database.max_wait.0.is_zero(), "database.max_wait: must be longer than 0s");
-        let access_ttl = self.token.access_ttl.0;
-        demand(access_ttl >= Duration::from_secs(1), "token.access_ttl: must be at least 1s");
-        demand(access_ttl <= MAX_ACCESS_TTL, "token.access_ttl: must be at most 30d");
-        demand(!self.session.idle_ttl.0.is_zero(), "session.idle_ttl: must be longer than 0s");
-        demand(self.session.idle_ttl <= self.session.max_ttl, "session.idle_ttl: must not exceed session.max_ttl");
-        demand((8..=64).contains(&self.password.min_length), "password.min_length: must be from 8 to 64");
-        demand(!self.hashing.max_wait.0.is_zero(), "hashing.max_wait: must be longer than 0s");
-        demand(
-            argon2::Params::new(self.hashing.memory_kib, self.hashing.iterations, self.hashing.parallelism, None)
-                .is_ok(),
-            "hashing: memory_kib must be at least 8 × parallelism, iterations and parallelism at least 1",
-        );
-        demand(
-            is_client_id(&self.oauth.default_client),
-            "oauth.default_client: must be 1 to 64 letters, digits, - . _ or ~",
-        );
-        demand(
-            self.oauth.public_clients.iter().all(|client| is_client_id(client)),
-            "oauth.public_clients: each must be 1 to 64 letters, digits, - . _ or ~",
-        );
-        for origin in &self.public.allowed_origins {
-            let parsed = url::Url::parse(origin).ok().map(|url| url.origin().ascii_serialization());
-            demand(
-                parsed.as_deref() == Some(origin.as_str()),
-                &format!("public.allowed_origins: `{origin}` does not read like https://app.example"),
-            );
-        }
-        findings
-    }
-
-    /// What works but is weaker than it should be, one line each.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let hashing = &self.hashing;
-        if hashing.memory_kib < 19_456 || hashing.iterations < 2 {
-            warnings.push("hashing: less than 19456 KiB and 2 iterations, the least that OWASP recommends".to_owned());
-        }
-        if !self.oauth.scope.contains(Scope::ACCOUNT) {
-            warnings.push("oauth.scope: without `account` no user can reach their own account".to_owned());
-        }
-        warnings
-    }
-}
-
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-fn is_client_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_bad_value_is_a_finding() {
-        let findings = |file: &str| toml::from_str::<Config>(file).expect("parses").findings();
-        assert_eq!(findings("issuer = 'https://id.example/auth'"), Vec::<String>::new());
-        assert_eq!(findings("issuer = 'http://localhost:8080'"), Vec::<String>::new());
-        for (file, finding) in [
-            ("", "issuer: is not set"),
-            ("issuer = 'https://id.example/'", "issuer: must not end with a slash"),
-            ("issuer = 'http://id.example'", "issuer: must be https"),
-            ("issuer = 'https://x'\n[token]\naccess_ttl = '31d'", "token.access_ttl: must be at most 30d"),
-            ("issuer = 'https://x'\n[password]\nmin_length = 4", "password.min_length"),
-            ("issuer = 'https://x'\n[database]\nurl = 'mysql://x'", "database.url"),
-            ("issuer = 'https://x'\n[public]\nallowed_origins = ['https://a.example/']", "public.allowed_origins"),
-        ] {
-            let found = findings(file);
-            assert!(found.iter().any(|line| line.starts_with(finding)), "{file}: {found:?}");
-        }
-    }
 
     #[test]
     fn periods_print_as_they_are_written() {

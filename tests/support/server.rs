@@ -5,7 +5,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::sqlite::Sqlite;
 use signet::app::{App, Listeners, Running};
 use signet::clock::{Clock, Timestamp};
 use signet::config::{Config, Period, Secret};
@@ -127,20 +129,14 @@ impl Server {
         url.connect().expect("the database is there")
     }
 
-    /// The single text value of a query.
+    /// The single text of a query that calls it `value`.
     pub fn query_text(&self, sql: &str) -> String {
         #[derive(QueryableByName)]
         struct Row {
             #[diesel(sql_type = diesel::sql_types::Text)]
             value: String,
         }
-        let query = diesel::sql_query(sql);
-        let row: Row = match &mut self.database() {
-            Conn::Pg(c) => query.get_result(c),
-            Conn::Sqlite(c) => query.get_result(c),
-        }
-        .expect(sql);
-        row.value
+        self.load::<Row>(sql).pop().expect(sql).value
     }
 
     /// The single number of a query that calls it `value`.
@@ -150,13 +146,16 @@ impl Server {
             #[diesel(sql_type = diesel::sql_types::BigInt)]
             value: i64,
         }
+        self.load::<Row>(sql).pop().expect(sql).value
+    }
+
+    fn load<Row: QueryableByName<Pg> + QueryableByName<Sqlite> + 'static>(&self, sql: &str) -> Vec<Row> {
         let query = diesel::sql_query(sql);
-        let row: Row = match &mut self.database() {
-            Conn::Pg(c) => query.get_result(c),
-            Conn::Sqlite(c) => query.get_result(c),
+        match &mut self.database() {
+            Conn::Pg(c) => query.load(c),
+            Conn::Sqlite(c) => query.load(c),
         }
-        .expect(sql);
-        row.value
+        .expect(sql)
     }
 
     /// Runs a statement behind the service's back.
@@ -176,12 +175,7 @@ impl Server {
             #[diesel(sql_type = diesel::sql_types::Text)]
             kind: String,
         }
-        let query = diesel::sql_query("SELECT kind FROM audit_events ORDER BY at, id");
-        let rows: Vec<Row> = match &mut self.database() {
-            Conn::Pg(c) => query.load(c),
-            Conn::Sqlite(c) => query.load(c),
-        }
-        .expect("the audit trail");
+        let rows: Vec<Row> = self.load("SELECT kind FROM audit_events ORDER BY at, id");
         rows.into_iter().map(|row| row.kind).collect()
     }
 
