@@ -122,6 +122,13 @@ mod tests {
     }
 
     #[test]
+    fn a_role_may_have_digits_hyphens_and_underscores() {
+        let roles: Roles = "team-2 on_call".parse().expect("roles");
+        assert_eq!(roles.to_string(), "on_call team-2");
+        assert_eq!(roles.as_str(), "on_call team-2");
+    }
+
+    #[test]
     fn a_user_has_at_most_sixteen_roles() {
         let roles = |count: usize| (0..count).map(|n| format!("r{n}")).collect::<Vec<_>>().join(" ").parse::<Roles>();
         assert_eq!(roles(16).map(|roles| roles.iter().count()), Ok(16));

@@ -144,6 +144,13 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_has_at_most_512_bytes() {
+        let longest = "x".repeat(512);
+        assert_eq!(scope(&longest).to_string(), longest);
+        assert_eq!(format!("{longest}x").parse::<Scope>(), Err(Malformed));
+    }
+
+    #[test]
     fn characters_outside_the_grammar_are_refused() {
         for text in ["a\"b", "a\\b", "é", "a\tb", "a\nb", &"x".repeat(513)] {
             assert_eq!(text.parse::<Scope>(), Err(Malformed), "{text:?}");

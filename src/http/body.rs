@@ -113,7 +113,11 @@ impl Fields {
         if self.errors.is_empty() { Ok(()) } else { Err(Error::InvalidFields(std::mem::take(&mut self.errors))) }
     }
 
-    fn parse(json: &[u8]) -> Result<Self> {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] if it is none, or has a name twice at any depth.
+    pub fn parse(json: &[u8]) -> Result<Self> {
         let StrictObject(values) = serde_json::from_slice(json).map_err(|error| {
             let detail = if error.to_string().starts_with(DUPLICATE) {
                 "the body has a field twice"

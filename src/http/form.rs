@@ -28,7 +28,11 @@ impl Form {
         self.take(name).ok_or(Error::invalid_request(missing))
     }
 
-    fn parse(text: &[u8]) -> Result<Self> {
+    /// Reads a form.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] if it is not UTF-8 or has a parameter twice.
+    pub fn parse(text: &[u8]) -> Result<Self> {
         let mut parameters = BTreeMap::new();
         for pair in text.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
             let mut halves = pair.splitn(2, |b| *b == b'=');

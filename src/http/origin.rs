@@ -82,7 +82,7 @@ impl RequestId {
 
 /// The socket's peer; behind trusted proxies the rightmost address that is not one of them (RFC 7239 §5.2). Whatever a
 /// stranger writes into these headers stands further left and is never reached.
-fn client_address(http: &HttpRequest, config: &PublicConfig) -> Option<IpAddr> {
+pub fn client_address(http: &HttpRequest, config: &PublicConfig) -> Option<IpAddr> {
     let peer = http.peer_addr().map(|address| address.ip().to_canonical())?;
     let is_trusted = |address: &IpAddr| config.trusted_proxies.iter().any(|network| network.contains(address));
     if !is_trusted(&peer) {
