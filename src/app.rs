@@ -13,7 +13,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::migrations::{self, SchemaState};
+use crate::db::migrations;
 use crate::db::{Db, Url};
 use crate::hasher::Hasher;
 use crate::http::progress;
@@ -57,9 +57,6 @@ pub enum StartError {
     /// The database or its schema.
     #[error(transparent)]
     Database(#[from] migrations::Error),
-    /// The schema lacks migrations.
-    #[error("the database {0} lacks {1} migration(s): run `signet migrate`")]
-    SchemaBehind(Url, usize),
     /// The keys.
     #[error(transparent)]
     Keys(#[from] keys::OpenError),
@@ -82,11 +79,7 @@ impl App {
             return Err(StartError::Config(findings));
         }
         let url: Url = config.database.url.0.parse().expect("the configuration was checked");
-        match migrations::state(&url)? {
-            SchemaState::Current => {}
-            SchemaState::Behind(missing) => return Err(StartError::SchemaBehind(url, missing)),
-            SchemaState::Newer(version) => return Err(migrations::Error::Newer(version).into()),
-        }
+        migrations::require_current(&url)?;
         let metrics = Metrics::default();
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let keys = Keys::open(config.keys.dir.clone(), config.token.access_ttl.0, clock.now(), metrics.clone())?;

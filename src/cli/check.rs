@@ -7,20 +7,30 @@ use super::{Failure, config_of_command};
 use crate::app::Listeners;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::migrations::{self, SchemaState};
+use crate::db::migrations;
 use crate::db::{Url, server_time};
 use crate::token::key_file;
-use crate::token::keyring::{CLOCK_SKEW, Keyring};
+use crate::token::keyring::CLOCK_SKEW;
+use crate::token::keys;
 
 pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     let config = config_of_command(path)?;
     let mut findings = config.findings();
     findings.extend(of_listeners(&config));
-    findings.extend(of_keys(&config));
+    let mut warnings = config.warnings();
+    match key_file::read_folder(&config.keys.dir) {
+        Ok(folder) => {
+            warnings.extend(folder.warnings);
+            let (dir, now) = (&config.keys.dir, Clock::system().now());
+            let ring = keys::signing_ring(dir, folder.keys, config.token.access_ttl.0, now);
+            findings.extend(ring.err().map(|error| error.to_string()));
+        }
+        Err(error) => findings.push(error.to_string()),
+    }
     if let Ok(url) = config.database.url.0.parse::<Url>() {
         findings.extend(of_database(&url));
     }
-    for warning in config.warnings().into_iter().chain(key_warnings(&config)) {
+    for warning in warnings {
         println!("warning: {warning}");
     }
     for finding in &findings {
@@ -39,34 +49,12 @@ fn of_listeners(config: &Config) -> Option<String> {
     Listeners::bind(config).err().map(|error| error.to_string())
 }
 
-fn of_keys(config: &Config) -> Option<String> {
-    let folder = match key_file::read_folder(&config.keys.dir) {
-        Ok(folder) => folder,
-        Err(error) => return Some(error.to_string()),
-    };
-    let ring = Keyring::new(folder.keys, config.token.access_ttl.0);
-    let can_sign = ring.signer(Clock::system().now()).is_some();
-    (!can_sign).then(|| {
-        format!("{}: has no private key that may sign now; make one with `signet keys new`", config.keys.dir.display())
-    })
-}
-
-fn key_warnings(config: &Config) -> Vec<String> {
-    key_file::read_folder(&config.keys.dir).map(|folder| folder.warnings).unwrap_or_default()
-}
-
 fn of_database(url: &Url) -> Vec<String> {
-    let mut findings = Vec::new();
-    match migrations::state(url) {
-        Ok(SchemaState::Current) => {}
-        Ok(SchemaState::Behind(missing)) => {
-            findings.push(format!("the database {url} lacks {missing} migration(s): run `signet migrate`"));
-        }
-        Ok(SchemaState::Newer(version)) => findings.push(migrations::Error::Newer(version).to_string()),
-        Err(error) => {
-            findings.push(error.to_string());
-            return findings;
-        }
+    let schema = migrations::require_current(url);
+    let is_reachable = !matches!(schema, Err(migrations::Error::Connect { .. } | migrations::Error::Failed(_)));
+    let mut findings: Vec<String> = schema.err().map(|error| error.to_string()).into_iter().collect();
+    if !is_reachable {
+        return findings;
     }
     let here = Clock::system().now();
     if let Ok(Some(there)) = server_time(url) {

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::Clock;
 use crate::config::{Config, Sources, one_line};
-use crate::db::migrations::{self, SchemaState};
+use crate::db::migrations;
 use crate::db::{Db, Url};
 use crate::metrics::Metrics;
 
@@ -91,13 +91,7 @@ fn url_of(config: &Config) -> Result<Url, Failure> {
 /// A database whose schema is the known one.
 fn open_database(config: &Config) -> Result<Db, Failure> {
     let url = url_of(config)?;
-    match migrations::state(&url)? {
-        SchemaState::Current => {}
-        SchemaState::Behind(missing) => {
-            return Err(format!("the database {url} lacks {missing} migration(s): run `signet migrate`").into());
-        }
-        SchemaState::Newer(version) => return Err(migrations::Error::Newer(version).into()),
-    }
+    migrations::require_current(&url)?;
     Ok(Db::open(url, 1, config.database.max_wait.0, Clock::system(), Metrics::default()))
 }
 

@@ -46,6 +46,14 @@ pub enum Error {
         /// The driver's words.
         error: String,
     },
+    /// So many migrations are still to be applied to the database that is named.
+    #[error("the database {url} lacks {missing} migration(s): run `signet migrate`")]
+    Behind {
+        /// Where, without the password.
+        url: String,
+        /// How many.
+        missing: usize,
+    },
     /// A newer release has migrated this database; its version is named.
     #[error("the database has schema {0}, which this release does not know: run the newer release")]
     Newer(String),
@@ -84,6 +92,18 @@ pub fn migrate(url: &Url) -> Result<Vec<String>, Error> {
 pub fn state(url: &Url) -> Result<SchemaState, Error> {
     let mut conn = connect(url)?;
     state_of(&mut conn).map_err(|error| Error::Failed(error.to_string()))
+}
+
+/// Refuses every schema but the one that this release knows.
+///
+/// # Errors
+/// [`Error::Behind`], [`Error::Newer`], or what keeps the database from being read.
+pub fn require_current(url: &Url) -> Result<(), Error> {
+    match state(url)? {
+        SchemaState::Current => Ok(()),
+        SchemaState::Behind(missing) => Err(Error::Behind { url: url.to_string(), missing }),
+        SchemaState::Newer(version) => Err(Error::Newer(version)),
+    }
 }
 
 /// How far the database behind `conn` is; writes nothing.

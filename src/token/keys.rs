@@ -1,6 +1,6 @@
 //! The keys in use: the ring of the folder as last read without fault, and the JWKS made from it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::jwks::Document;
 use super::key_file::{self, Error};
-use super::keyring::{Keyring, State};
+use super::keyring::{Key, Keyring, State};
 use crate::clock::Timestamp;
 use crate::metrics::Metrics;
 
@@ -29,10 +29,7 @@ impl Keys {
     /// If a file in it is broken, or nothing in it may sign at `now`: a service without a key must not start.
     pub fn open(dir: PathBuf, access_ttl: Duration, now: Timestamp, metrics: Metrics) -> Result<Self, OpenError> {
         let folder = key_file::read_folder(&dir)?;
-        let ring = Keyring::new(folder.keys, access_ttl);
-        if ring.signer(now).is_none() {
-            return Err(OpenError::NoSigner(dir));
-        }
+        let ring = signing_ring(&dir, folder.keys, access_ttl, now)?;
         let document = ArcSwap::from_pointee(Document::new(&ring, now));
         let keys = Self {
             dir,
@@ -77,8 +74,7 @@ impl Keys {
     }
 
     fn read(&self, now: Timestamp) -> Result<Keyring, OpenError> {
-        let ring = Keyring::new(key_file::read_folder(&self.dir)?.keys, self.access_ttl);
-        if ring.signer(now).is_none() { Err(OpenError::NoSigner(self.dir.clone())) } else { Ok(ring) }
+        signing_ring(&self.dir, key_file::read_folder(&self.dir)?.keys, self.access_ttl, now)
     }
 
     /// The JWKS at `now`.
@@ -103,6 +99,15 @@ impl Keys {
             self.metrics.keys.with_label_values(&[name]).set(i64::try_from(of_state).unwrap_or(i64::MAX));
         }
     }
+}
+
+/// The ring of the keys read from `dir`, if one of them may sign at `now`.
+///
+/// # Errors
+/// [`OpenError::NoSigner`].
+pub fn signing_ring(dir: &Path, keys: Vec<Key>, access_ttl: Duration, now: Timestamp) -> Result<Keyring, OpenError> {
+    let ring = Keyring::new(keys, access_ttl);
+    if ring.signer(now).is_none() { Err(OpenError::NoSigner(dir.to_owned())) } else { Ok(ring) }
 }
 
 /// Why a service cannot begin with a folder of keys.
