@@ -5,6 +5,7 @@
 mod api;
 mod architecture;
 mod binary;
+mod deploy;
 mod families;
 mod interop;
 mod resilience;

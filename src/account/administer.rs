@@ -73,3 +73,38 @@ pub async fn disable(db: &Db, email: Email) -> Result<UserId> {
         .await?;
     disabled.ok_or(Error::NotFound)
 }
+
+/// Lets a disabled user log in again; the sessions that ended stay ended. Enabling an active user changes nothing.
+///
+/// # Errors
+/// [`Error::NotFound`], or the database's.
+pub async fn enable(db: &Db, email: Email) -> Result<UserId> {
+    let enabled = db
+        .tx("account.enable", move |tx| {
+            let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(None) };
+            if store::enable(tx, id)? {
+                audit::record(tx, &Origin::command_line(), &Event::UserEnabled { user: id })?;
+            }
+            Ok(Some(id))
+        })
+        .await?;
+    enabled.ok_or(Error::NotFound)
+}
+
+/// Sets a user's password and ends every session: for somebody whose account was taken. A disabled user stays disabled.
+///
+/// # Errors
+/// [`Error::NotFound`], or whatever keeps the database or the hasher from answering.
+pub async fn set_password(db: &Db, hasher: &Hasher, email: Email, password: &NewPassword) -> Result<UserId> {
+    let password_hash = hasher.hash(password.password()).await?;
+    let changed = db
+        .tx("account.set_password", move |tx| {
+            let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(None) };
+            store::set_password_hash(tx, id, &password_hash)?;
+            session::revoke_all(tx, id, RevokedReason::PasswordSet)?;
+            audit::record(tx, &Origin::command_line(), &Event::PasswordSet { user: id })?;
+            Ok(Some(id))
+        })
+        .await?;
+    changed.ok_or(Error::NotFound)
+}

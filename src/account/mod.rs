@@ -1,6 +1,7 @@
 //! People: their accounts and what they may do with them themselves.
 //!
-//! Owns: users.  Emits: Registered, PasswordChanged, UserCreated, RolesChanged, UserDisabled.
+//! Owns: users.  Emits: Registered, PasswordChanged, UserCreated, RolesChanged, UserDisabled,
+//! UserEnabled, PasswordSet.
 
 pub mod administer;
 pub mod change_password;

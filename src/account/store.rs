@@ -63,7 +63,7 @@ pub(crate) fn find_standing(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<S
     Ok(found.map(|(row, access_version)| Standing { user: row.into(), access_version }))
 }
 
-pub(super) fn find_id_by_email(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Option<UserId>> {
+pub(crate) fn find_id_by_email(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Option<UserId>> {
     let query = users::table.filter(users::email_key.eq(email.key())).select(users::id);
     on!(tx.conn, |c| query.first(c).optional())
 }
@@ -131,6 +131,12 @@ pub(super) fn replace_password_hash(tx: &mut Tx<'_>, id: UserId, checked: &str, 
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)
 }
 
+/// Sets a password, whatever the one in force is.
+pub(super) fn set_password_hash(tx: &mut Tx<'_>, id: UserId, new: &str) -> QueryResult<()> {
+    let update = diesel::update(users::table.find(id)).set(users::password_hash.eq(new));
+    on!(tx.conn, |c| update.execute(c)).map(|_| ())
+}
+
 /// Sets the roles and raises the access version, which is returned; `None` if there is no such user.
 pub(super) fn update_roles(tx: &mut Tx<'_>, id: UserId, roles: &Roles) -> QueryResult<Option<i64>> {
     let update = diesel::update(users::table.find(id))
@@ -144,5 +150,13 @@ pub(super) fn disable(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
     let active = users::table.find(id).filter(users::is_active);
     let update =
         diesel::update(active).set((users::is_active.eq(false), users::access_version.eq(users::access_version + 1)));
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
+
+/// Lets a disabled user in again; tells whether there was one.
+pub(super) fn enable(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
+    let disabled = users::table.find(id).filter(users::is_active.eq(false));
+    let update =
+        diesel::update(disabled).set((users::is_active.eq(true), users::access_version.eq(users::access_version + 1)));
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)
 }

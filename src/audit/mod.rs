@@ -48,6 +48,12 @@ pub enum Event {
     RolesChanged { user: UserId, roles: Roles },
     /// An operator disabled a user.
     UserDisabled { user: UserId },
+    /// An operator let a disabled user in again.
+    UserEnabled { user: UserId },
+    /// An operator set a user's password.
+    PasswordSet { user: UserId },
+    /// An operator ended every session of a user, so many.
+    SessionsEnded { user: UserId, count: usize },
 }
 
 /// Why a log-in was refused; the caller is never told which.
@@ -124,6 +130,9 @@ impl Event {
             }
             Self::RolesChanged { user, roles } => of_operator("authz_roles_change", user, json!({"roles": roles})),
             Self::UserDisabled { user } => of_operator("user_disabled", user, json!({})),
+            Self::UserEnabled { user } => of_operator("user_enabled", user, json!({})),
+            Self::PasswordSet { user } => of_operator("user_password_set", user, json!({})),
+            Self::SessionsEnded { user, count } => of_operator("user_sessions_ended", user, json!({"count": count})),
         }
     }
 }

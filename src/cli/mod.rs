@@ -1,11 +1,13 @@
 //! The command line: one file per command.
 
+mod backup;
 mod check;
 mod dev;
 mod keys;
 mod migrate;
 mod openapi;
 mod serve;
+mod sessions;
 mod users;
 
 use std::path::PathBuf;
@@ -47,9 +49,14 @@ enum Command {
     /// Make, list and export signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create users, set their roles, disable them
+    /// Create users, set their roles and passwords, disable and enable them
     #[command(subcommand)]
     Users(users::Command),
+    /// End sessions
+    #[command(subcommand)]
+    Sessions(sessions::Command),
+    /// Copy a SQLite database while it is in use
+    Backup(backup::Arguments),
     /// Print the OpenAPI description of the API
     Openapi,
 }
@@ -68,6 +75,8 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(path),
         Command::Keys(command) => keys::run(path, command),
         Command::Users(command) => users::run(path, command),
+        Command::Sessions(command) => sessions::run(path, command),
+        Command::Backup(arguments) => backup::run(path, &arguments),
         Command::Openapi => openapi::run(),
     };
     match outcome {

@@ -10,6 +10,7 @@ use crate::access::role::Roles;
 use crate::account::administer;
 use crate::account::email::Email;
 use crate::account::password::{NewPassword, Password};
+use crate::config::Config;
 use crate::field::Invalid;
 use crate::hasher::Hasher;
 use crate::metrics::Metrics;
@@ -40,6 +41,16 @@ pub(super) enum Command {
         /// The e-mail address
         email: String,
     },
+    /// Let a disabled user log in again
+    Enable {
+        /// The e-mail address
+        email: String,
+    },
+    /// Set a user's password, which ends every session; it is asked for, or read from standard input
+    SetPassword {
+        /// The e-mail address
+        email: String,
+    },
 }
 
 pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> {
@@ -48,9 +59,7 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
     match command {
         Command::Create { email, name, roles } => {
             let (email, roles) = (address(&email)?, Roles::try_from(roles)?);
-            let password = Password::parse(&ask_password()?).map_err(say)?;
-            let password =
-                NewPassword::accept(password, config.password.min_length, &email, &config.issuer).map_err(say)?;
+            let password = new_password(&config, &email)?;
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
             let user = block_on(administer::create(&db, &hasher, email, name, &password, roles))??;
             println!("{}  {}  {}", user.id, user.email, user.roles);
@@ -64,19 +73,36 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             let id = block_on(administer::disable(&db, address(&email)?))?.map_err(no_such_user)?;
             println!("{id}  {email}  disabled");
         }
+        Command::Enable { email } => {
+            let id = block_on(administer::enable(&db, address(&email)?))?.map_err(no_such_user)?;
+            println!("{id}  {email}  enabled");
+        }
+        Command::SetPassword { email } => {
+            let address = address(&email)?;
+            let password = new_password(&config, &address)?;
+            let hasher = Hasher::start(&config.hashing, Metrics::default())?;
+            let set = block_on(administer::set_password(&db, &hasher, address, &password))?;
+            let id = set.map_err(no_such_user)?;
+            println!("{id}  {email}  password set, sessions ended");
+        }
     }
     Ok(())
 }
 
-fn address(text: &str) -> Result<Email, Failure> {
+pub(super) fn address(text: &str) -> Result<Email, Failure> {
     Email::parse(text).map_err(say)
+}
+
+fn new_password(config: &Config, email: &Email) -> Result<NewPassword, Failure> {
+    let password = Password::parse(&ask_password()?).map_err(say)?;
+    NewPassword::accept(password, config.password.min_length, email, &config.issuer).map_err(say)
 }
 
 fn say(invalid: Invalid) -> Failure {
     invalid.detail.into()
 }
 
-fn no_such_user(error: crate::error::Error) -> Failure {
+pub(super) fn no_such_user(error: crate::error::Error) -> Failure {
     match error {
         crate::error::Error::NotFound => "there is no such user".into(),
         other => other.into(),

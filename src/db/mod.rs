@@ -3,6 +3,7 @@
 //! Owns: the pool, transactions and their retries, the mapping of database errors.  Each use has a name, which is a
 //! metric label.  Blocking calls run on blocking threads, never on an actix worker.
 
+pub mod backup;
 mod cached;
 mod connection;
 pub mod migrations;

@@ -2,9 +2,11 @@
 //!
 //! [`family`] is the state table, [`token`] the format; the other files are one route or verb each.
 //!
-//! Owns: sessions.  Emits: LoggedIn, LoginFailed, LoggedOut, TokenReused, ResponseRecovered, SessionRevoked.
+//! Owns: sessions.  Emits: LoggedIn, LoginFailed, LoggedOut, TokenReused, ResponseRecovered, SessionRevoked,
+//! SessionsEnded.
 
 pub mod caller;
+pub mod end;
 pub mod family;
 pub mod list;
 pub mod login;
@@ -66,6 +68,10 @@ pub(crate) enum RevokedReason {
     PasswordChanged,
     /// The user was disabled.
     UserDisabled,
+    /// An operator ended it.
+    EndedByOperator,
+    /// An operator set the user's password.
+    PasswordSet,
 }
 
 impl RevokedReason {
@@ -76,6 +82,8 @@ impl RevokedReason {
             Self::TokenReused => "token_reused",
             Self::PasswordChanged => "password_changed",
             Self::UserDisabled => "user_disabled",
+            Self::EndedByOperator => "ended_by_operator",
+            Self::PasswordSet => "password_set",
         }
     }
 }

@@ -217,6 +217,43 @@ pub(crate) fn revoke_all(tx: &mut Tx<'_>, user_id: UserId, reason: RevokedReason
     on!(tx.conn, |c| update.execute(c)).map(|_| ())
 }
 
+/// Users with a live session that began until `cutoff`, in the order of their ids: at most `limit` of them, after `after`
+/// if that is given.
+pub(super) fn users_signed_in(
+    tx: &mut Tx<'_>,
+    cutoff: Timestamp,
+    after: Option<UserId>,
+    limit: i64,
+) -> QueryResult<Vec<UserId>> {
+    let target = sessions::table.filter(live(tx.now)).filter(sessions::created_at.le(cutoff));
+    let target = target.select(sessions::user_id).distinct().order(sessions::user_id).limit(limit);
+    match after {
+        None => on!(tx.conn, |c| target.load(c)),
+        Some(after) => {
+            let target = target.filter(sessions::user_id.gt(after));
+            on!(tx.conn, |c| target.load(c))
+        }
+    }
+}
+
+/// Ends the live sessions that began until `cutoff` of the users whose ids lie between the two, both included; names the
+/// user of each.
+pub(super) fn revoke_range(
+    tx: &mut Tx<'_>,
+    cutoff: Timestamp,
+    (first, last): (UserId, UserId),
+    reason: RevokedReason,
+) -> QueryResult<Vec<UserId>> {
+    let target = sessions::table
+        .filter(sessions::user_id.between(first, last))
+        .filter(live(tx.now))
+        .filter(sessions::created_at.le(cutoff));
+    let update = diesel::update(target)
+        .set((sessions::revoked_at.eq(tx.now), sessions::revoked_reason.eq(reason.as_str())))
+        .returning(sessions::user_id);
+    on!(tx.conn, |c| update.load(c))
+}
+
 /// Ends every session of a user but `kept`.
 pub(crate) fn revoke_others(
     tx: &mut Tx<'_>,

@@ -5,4 +5,5 @@ mod dev;
 mod keys;
 mod readme;
 mod serve;
+mod sessions;
 mod users;

@@ -25,11 +25,17 @@ on_both! {
         let url = &server.config.database.url.0;
         assert!(Place::on(url).run(&["users", "set-role", "ada@example.com", "admin"]).status.success());
         assert!(Place::on(url).run(&["users", "disable", "ada@example.com"]).status.success());
+        assert!(Place::on(url).run(&["users", "enable", "ada@example.com"]).status.success());
+        let set = Place::on(url).run_with_input(&["users", "set-password", "ada@example.com"], "yet another phrase\n");
+        assert!(set.status.success());
+        client.post("/v1/auth/login", &json!({"email": "ada@example.com", "password": "yet another phrase"})).expect(200);
+        assert!(Place::on(url).run(&["sessions", "end", "ada@example.com"]).status.success());
         let mut kinds = server.audit();
         kinds.sort();
         assert_eq!(kinds, [
-            "authn_login_fail", "authn_login_success", "authn_logout", "authn_password_change", "authn_password_change_fail",
-            "authn_token_reuse", "authz_roles_change", "user_disabled", "user_registered", "user_updated",
+            "authn_login_fail", "authn_login_success", "authn_login_success", "authn_logout", "authn_password_change", "authn_password_change_fail",
+            "authn_token_reuse", "authz_roles_change", "user_disabled", "user_enabled", "user_password_set",
+            "user_registered", "user_sessions_ended", "user_updated",
         ]);
     }
 
@@ -66,6 +72,9 @@ on_both! {
         let url = &server.config.database.url.0;
         assert!(!Place::on(url).run(&["users", "set-role", "ada@example.com", "admin"]).status.success());
         assert!(!Place::on(url).run(&["users", "disable", "ada@example.com"]).status.success());
+        assert!(!Place::on(url).run(&["sessions", "end", "--all"]).status.success());
+        let set = Place::on(url).run_with_input(&["users", "set-password", "ada@example.com"], "yet another phrase\n");
+        assert!(!set.status.success());
         server.execute("ALTER TABLE gone RENAME TO audit_events");
         assert_eq!(state(), before);
         assert_eq!(server.query_text("SELECT password_hash AS value FROM users"), hash);

@@ -107,6 +107,20 @@ fn binaries() -> Option<PathBuf> {
     on_path.chain(packaged.into_iter().rev()).find(|dir| dir.join("initdb").is_file() && dir.join("postgres").is_file())
 }
 
+/// One of the programs that come with the server, such as pg_dump: the server's own, or one in PATH.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let own = binaries().map(|dir| dir.join(name));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        own.into_iter().chain(std::env::split_paths(&path).map(|dir| dir.join(name))).find(|file| file.is_file());
+    match found {
+        None if std::env::var("SIGNET_TEST_POSTGRES").is_ok_and(|wish| wish == "required") => {
+            panic!("SIGNET_TEST_POSTGRES=required, but there is no {name}")
+        }
+        found => found,
+    }
+}
+
 /// Who runs the cluster: Postgres refuses to be root.
 fn unprivileged() -> Option<(u32, u32)> {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);

@@ -1,0 +1,4 @@
+//! What `deploy/` and `docs/operations.md` promise: proxies, backups.
+
+mod backup;
+mod restore;
