@@ -1,4 +1,5 @@
 //! What `deploy/` and `docs/operations.md` promise: proxies, backups.
 
 mod backup;
+mod proxy;
 mod restore;
