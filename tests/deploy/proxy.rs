@@ -78,7 +78,7 @@ impl Front {
     fn start(kind: Kind, believed: ForwardedHeader) -> Option<Self> {
         let program = kind.program()?;
         let example = kind.example();
-        let server = Server::start_with(Backend::Sqlite, |config| {
+        let server = Server::start_on_system_clock(Backend::Sqlite, |config| {
             config.issuer = commented(&example, "SIGNET_ISSUER");
             let proxies = commented(&example, "SIGNET_PUBLIC__TRUSTED_PROXIES");
             config.public.trusted_proxies =
@@ -147,7 +147,7 @@ impl Front {
 
     /// The address in the newest row of the audit trail.
     fn audited_address(&self) -> String {
-        self.server.query_text("SELECT address AS value FROM audit_events ORDER BY id DESC LIMIT 1")
+        self.server.query_text("SELECT address AS value FROM audit_events ORDER BY at DESC, id DESC LIMIT 1")
     }
 }
 
@@ -320,10 +320,10 @@ fn what_must_not_come_through_does_not(kind: Kind) {
     let send = |bytes: usize| {
         let file = front.dir.path().join("body.json");
         std::fs::write(&file, format!(r#"{{"email":"{}"}}"#, "x".repeat(bytes))).expect("our folder");
-        front.ask(
-            "/v1/auth/login",
-            &["-H", "Content-Type: application/json", "--data-binary", &format!("@{}", file.display())],
-        )
+        let body = format!("@{}", file.display());
+        // Over HTTP/2 curl takes an answer that comes before the end of the body for a broken stream.
+        let arguments = ["--http1.1", "-H", "Content-Type: application/json", "--data-binary", &body];
+        front.ask("/v1/auth/login", &arguments)
     };
     let signets = send(20_000);
     assert_eq!((signets.status, &signets.json()["code"]), (413, &json!("payload_too_large")));
@@ -338,10 +338,7 @@ fn what_must_not_come_through_does_not(kind: Kind) {
     assert!(before.iter().any(|line| line.contains("413")), "{before:?}");
     let refused = send(1_000_000);
     assert_eq!(refused.status, 413, "{refused:?}");
-    // Caddy hands a body on as it comes, and Signet refuses it at its Content-Length.
-    if kind == Kind::Nginx {
-        assert_eq!(requests(), before, "it never reached Signet");
-    }
+    assert_eq!(requests(), before, "it never reached Signet");
 }
 
 macro_rules! with_each {
