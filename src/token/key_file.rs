@@ -77,12 +77,20 @@ pub fn read_folder(dir: &Path) -> Result<Folder, Error> {
         let pem = Zeroizing::new(fs::read_to_string(&path).map_err(io(&path))?);
         let key = parse(&pem, &file)?;
         let mode = fs::metadata(&path).map_err(io(&path))?.mode();
-        if key.signing.is_some() && mode & 0o077 != 0 {
+        if key.signing.is_some() && mode & 0o077 & !shared_with_group(dir) != 0 {
             folder.warnings.push(format!("{}: others than its owner can read this private key", path.display()));
         }
         folder.add(key);
     }
     Ok(folder)
+}
+
+/// What the group may do with the keys in a folder, as mode bits: read them, if the folder has the setgid bit, which hands
+/// its group on to what is in it; else nothing. So a service need not own its keys: under systemd it has another user at
+/// every start, and in Kubernetes a secret's files are root's and the pod's group's.
+fn shared_with_group(dir: &Path) -> u32 {
+    let is_setgid = fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o2000 != 0);
+    if is_setgid { 0o040 } else { 0 }
 }
 
 impl Folder {
@@ -209,8 +217,9 @@ pub fn create(dir: &Path, now: Timestamp, activate_in: Duration) -> Result<Key, 
         let error = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "a key of that time exists");
         return Err(Error::Io { path, error });
     }
+    let mode = 0o600 | shared_with_group(dir);
     let mut draft_file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(io(&draft))?;
+        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft).map_err(io(&draft))?;
     draft_file.write_all(pem.as_bytes()).and_then(|()| draft_file.sync_all()).map_err(io(&draft))?;
     fs::rename(&draft, &path).map_err(io(&path))?;
     Ok(key)
@@ -285,6 +294,26 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
         let folder = read_folder(dir.path()).expect("readable");
         assert!(folder.warnings[0].contains("a.pem"), "{:?}", folder.warnings);
+    }
+
+    #[test]
+    fn the_group_of_a_setgid_folder_may_read_its_keys_and_nobody_else() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a folder");
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+        set(dir.path(), 0o2750);
+        let key = create(dir.path(), Timestamp::from_micros(0), Duration::ZERO).expect("created");
+        let path = dir.path().join(&key.file);
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o640);
+        let warnings = || read_folder(dir.path()).expect("readable").warnings.len();
+        assert_eq!(warnings(), 0);
+        for mode in [0o644, 0o660, 0o641] {
+            set(&path, mode);
+            assert_eq!(warnings(), 1, "{mode:o}");
+        }
+        set(&path, 0o640);
+        set(dir.path(), 0o750);
+        assert_eq!(warnings(), 1, "without the bit the group may be anybody's");
     }
 
     #[test]

@@ -1,51 +1,23 @@
-#!/usr/bin/env python3
-"""Checks docker-compose.yml without Docker: against the Compose specification, and against what its comments promise.
-
-    deploy/check-compose [FILE]
-
-The JSON schema is the one that the package check-jsonschema ships; that and what reads it are installed into a virtual
-environment under target/. Where no package index can be reached the check is left out, and says so.
-"""
+"""docker-compose.yml, without Docker: against the Compose specification, and against what its comments promise."""
 
 import ipaddress
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-
-# Exact versions, installed without asking for dependencies: what is here is all that runs.
-PACKAGES = [
-    "attrs==26.1.0",
-    "check-jsonschema==0.39.0",  # only for the schema in it
-    "jsonschema==4.26.0",
-    "jsonschema-specifications==2025.9.1",
-    "referencing==0.37.0",
-    "rpds-py==2026.9.1",
-    "ruamel.yaml==0.19.1",
-    "typing_extensions==4.16.0",
-]
-
-ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "check-compose"
-INSTALLED = ENVIRONMENT / "installed.json"
 
 # The containers of our own image, and the one user that they run as.
 OWN = {"keys", "migrate", "signet"}
 OWN_USER = "65532:65532"
 
+# What watches it, on demand, and what each may reach.
+OBSERVERS = {"prometheus", "grafana"}
 
-def main():
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docker-compose.yml"
+
+def check(root):
+    path = root / "docker-compose.yml"
     compose = parse(path)
-    findings = against_schema(compose)
     # Promises are looked for in a file that has the right form; elsewhere they would only add noise.
-    findings = findings or against_promises(compose)
-    for finding in findings:
-        print(f"{path.name}: {finding}")
-    if findings:
-        sys.exit(1)
-    print(f"{path.name}: valid Compose, and all promises kept")
+    findings = against_schema(compose) or against_promises(compose, root)
+    return [f"{path.name}: {finding}" for finding in findings], f"{path.name}: valid Compose, and all promises kept"
 
 
 def parse(path):
@@ -65,9 +37,9 @@ def against_schema(compose):
     return [f"{'.'.join(map(str, error.absolute_path)) or 'top level'}: {error.message}" for error in errors]
 
 
-def against_promises(compose):
+def against_promises(compose, root):
     services = compose["services"]
-    if missing := (OWN | {"postgres"}) - services.keys():
+    if missing := (OWN | OBSERVERS | {"postgres"}) - services.keys():
         return [f"lacks the service {name}" for name in sorted(missing)]
     findings = []
 
@@ -83,8 +55,9 @@ def against_promises(compose):
         demand(service.get("network_mode", "none") == "none", name, "must not share another's network")
         for host in published(service):
             demand(is_loopback(host), name, f"publishes a port on {host or 'every interface'}, not on loopback")
-        for source, _, _ in mounts(service):
-            demand(source in compose["volumes"], name, f"mounts {source}, which is not a named volume")
+        for source, _, is_read_only in mounts(service):
+            is_own_file = name in OBSERVERS and (root / source).is_relative_to(root / "deploy") and is_read_only
+            demand(source in compose["volumes"] or is_own_file, name, f"mounts {source}, which is not a named volume")
         for variable in environment(service):
             demand(not looks_secret(variable), name, f"{variable}: a secret comes from a file, not the environment")
 
@@ -101,6 +74,13 @@ def against_promises(compose):
             if source == "keys":
                 demand(name in ("keys", "signet") and target == "/keys", name, "must not mount the keys there")
                 demand(name == "keys" or is_read_only, name, "must mount the keys read-only")
+
+    for name in sorted(OBSERVERS):
+        service = services[name]
+        demand(service.get("profiles") == ["observability"], name, "must be started on demand only")
+        demand(service.get("read_only") is True and service.get("cap_drop") == ["ALL"], name, "must be denied what signet is")
+        demand("database" not in service.get("networks", []), name, "must not reach the database")
+    demand(services["grafana"].get("networks") == ["observers"], "grafana", "must reach prometheus and nobody else")
 
     demand(services["keys"].get("network_mode") == "none", "keys", "writes keys and must have no network")
     demand(not list(published(services["postgres"])), "postgres", "must publish no port")
@@ -161,27 +141,3 @@ def environment(service):
 def looks_secret(variable):
     words = ("PASSWORD", "SECRET", "PEPPER", "TOKEN", "DATABASE__URL")
     return any(word in variable for word in words) and not variable.endswith("_FILE")
-
-
-def enter_environment():
-    """Runs this script again with its packages at hand; ends it where they cannot be had."""
-    if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
-        return
-    python = ENVIRONMENT / "bin/python"
-    if not INSTALLED.is_file() or json.loads(INSTALLED.read_text()) != PACKAGES or not python.exists():
-        made = subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], capture_output=True, text=True)
-        if made.returncode != 0:
-            sys.exit(f"check-compose: cannot make a virtual environment (Debian: python3-venv): {made.stdout.strip()}")
-        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--retries", "1", "--timeout", "20"]
-        pip = subprocess.run([python, "-m", "pip", "install", *options, *PACKAGES], capture_output=True, text=True)
-        if pip.returncode != 0:
-            reason = (pip.stderr.strip().splitlines() or ["no reason given"])[-1]
-            print(f"check-compose: SKIPPED, docker-compose.yml was not checked: cannot install packages: {reason}")
-            sys.exit(0)
-        INSTALLED.write_text(json.dumps(PACKAGES))
-    os.execv(python, [python, __file__, *sys.argv[1:]])
-
-
-if __name__ == "__main__":
-    enter_environment()
-    main()
