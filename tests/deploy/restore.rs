@@ -39,6 +39,8 @@ fn restore_after_loss(backend: Backend, dir: &Path) -> Option<(Place, Before)> {
     let superseded = client.register("superseded@example.com");
     let left = client.register("left@example.com");
     client.register("disabled@example.com");
+    client.register("admin@example.com");
+    place.succeed(&["users", "set-role", "admin@example.com", "admin"]);
     let changed = client.register("changed@example.com");
 
     let backup = dir.join("backup");
@@ -50,6 +52,7 @@ fn restore_after_loss(backend: Backend, dir: &Path) -> Option<(Place, Before)> {
     let opened_later = client.login("quiet@example.com");
     let newcomer = client.register("newcomer@example.com");
     place.succeed(&["users", "disable", "disabled@example.com"]);
+    place.succeed(&["users", "set-role", "admin@example.com", "user"]);
     let change = json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD});
     client.bearer(&changed.access_token()).post("/v1/auth/change-password", &change).expect(204);
     service.signal("KILL");
@@ -110,6 +113,7 @@ on_both! {
         let dir = tempfile::tempdir().expect("a folder");
         let Some((place, before)) = restore_after_loss(backend, dir.path()) else { return };
         place.succeed(&["check"]);
+        assert_eq!(place.succeed(&["migrate"]).matches("nothing to do").count(), 1);
         let service = place.serve();
         let client = service.client();
         let refused = |token: &str| drop(client.refresh(token).expect_problem(401, "invalid_grant"));
@@ -126,6 +130,7 @@ on_both! {
         client.refresh(&before.superseded.refresh_token()).expect(200);
         client.refresh(&before.left.refresh_token()).expect(200);
         client.login("disabled@example.com");
+        assert_eq!(client.login("admin@example.com").json()["user"]["roles"], json!(["admin"]));
         client.login("changed@example.com");
         let body = json!({"email": "changed@example.com", "password": NEW_PASSWORD});
         client.post("/v1/auth/login", &body).expect_problem(401, "invalid_credentials");
@@ -142,7 +147,7 @@ on_both! {
     fn ending_all_sessions_after_a_restore_leaves_no_old_token_alive_and_raises_no_alarm(backend) {
         let dir = tempfile::tempdir().expect("a folder");
         let Some((place, before)) = restore_after_loss(backend, dir.path()) else { return };
-        assert_eq!(place.succeed(&["sessions", "end", "--all"]), "6 session(s) ended\n");
+        assert_eq!(place.succeed(&["sessions", "end", "--all"]), "7 session(s) ended\n");
         let service = place.serve();
         let client = service.client();
         for answer in [before.quiet, before.busy, before.superseded, before.left, before.opened_later, before.newcomer] {
