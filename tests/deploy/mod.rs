@@ -1,5 +1,6 @@
-//! What `deploy/` and `docs/operations.md` promise: proxies, backups.
+//! What `deploy/` and `docs/operations.md` promise: proxies, backups, upgrades.
 
 mod backup;
 mod proxy;
 mod restore;
+mod upgrade;
