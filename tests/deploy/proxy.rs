@@ -34,22 +34,28 @@ impl Kind {
             .expect("the example")
     }
 
-    /// Where the program is; `None`, said aloud, if it is not installed.
+    /// Where the program is; `None`, said aloud, if it or what the test needs besides is not installed.
     fn program(self) -> Option<PathBuf> {
         let name = match self {
             Self::Nginx => "nginx",
             Self::Caddy => "caddy",
         };
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-        let found = dirs.map(|dir| dir.join(name)).find(|file| file.is_file());
-        if found.is_none() {
+        let missing = [name, "curl", "openssl"].into_iter().find(|name| find(name).is_none());
+        if let Some(missing) = missing {
             let is_required = std::env::var("SIGNET_TEST_INTEROP").is_ok_and(|wish| wish == "required");
-            assert!(!is_required, "SIGNET_TEST_INTEROP=required, but there is no {name}");
-            say(&format!("NOTE: there is no {name}, so deploy/proxy was not tested with it."));
+            assert!(!is_required, "SIGNET_TEST_INTEROP=required, but there is no {missing}");
+            say(&format!("NOTE: there is no {missing}, so deploy/proxy was not tested with {name}."));
+            return None;
         }
-        found
+        find(name)
     }
+}
+
+/// A program in PATH, or where Debian has those of administrators.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    dirs.map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 /// What the comments of an example say that Signet's configuration must be.
