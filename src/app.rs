@@ -81,7 +81,10 @@ impl App {
         let url: Url = config.database.url.0.parse().expect("the configuration was checked");
         migrations::require_current(&url)?;
         let metrics = Metrics::default();
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        // The revision is what whoever builds says it is: asking Git here would make builds differ by their checkout.
+        let revision = option_env!("SIGNET_REVISION").filter(|name| !name.is_empty()).unwrap_or("unknown");
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        routes::count_from_zero(&metrics);
         let keys = Keys::open(config.keys.dir.clone(), config.token.access_ttl.0, clock.now(), metrics.clone())?;
         // Last, so that a service that cannot start says why and nothing else.
         for warning in config.warnings().iter().chain(keys.warnings()) {

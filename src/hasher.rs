@@ -91,6 +91,7 @@ impl Hasher {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
+        metrics.hash_threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
         let params = Params::new(config.memory_kib, config.iterations, config.parallelism, None)
             .expect("the configuration was checked");
         let (jobs, queue) = crossbeam_channel::unbounded::<Job>();

@@ -1,13 +1,21 @@
-//! What operators scrape: every metric name of the service, in one place.
+//! What operators scrape: every metric name of the service, in one place. `docs/metrics.md` is made from it.
 //!
 //! A label only ever takes values that this source names (a route's pattern, never a path; an outcome, never a user).
+//! Where they are known beforehand, every series is there from the start, at zero: a counter that appears with its first
+//! event hides that event from `rate`.
+
+#[cfg(test)]
+mod reference;
 
 use std::sync::Arc;
 
+use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
+
+use self::Values::{Described, Known};
 
 /// Latencies from 100 µs, a cached answer, to 10 s, the longest that a request may take.
 const LATENCY_BUCKETS_SECONDS: [f64; 16] =
@@ -33,7 +41,7 @@ impl Default for Metrics {
 impl Metrics {
     /// The text exposition format, version 0.0.4.
     pub fn render(&self) -> String {
-        let mut text = Vec::with_capacity(16 * 1024);
+        let mut text = Vec::with_capacity(64 * 1024);
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "could not render the metrics");
         }
@@ -61,9 +69,49 @@ impl Drop for Held {
     }
 }
 
+/// A row of the table, for the reference.
+#[cfg_attr(not(test), expect(dead_code, reason = "only the reference reads more than the labels"))]
+struct Row {
+    name: &'static str,
+    kind: &'static str,
+    labels: &'static [Label],
+    help: &'static str,
+}
+
+/// What tells the series of one metric apart.
+#[cfg_attr(not(test), expect(dead_code, reason = "only the reference reads the name"))]
+struct Label {
+    name: &'static str,
+    values: Values,
+}
+
+/// What a label can say.
+enum Values {
+    /// One of these.
+    Known(&'static [&'static str]),
+    /// One of a set that other parts of the source name, in words for the reference.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the reference reads the words"))]
+    Described(&'static str),
+}
+
+/// Makes the series of a label whose values are known.
+trait KnownSeries {
+    fn make_known_series(&self, labels: &[Label]);
+}
+
+impl<B: MetricVecBuilder> KnownSeries for MetricVec<B> {
+    fn make_known_series(&self, labels: &[Label]) {
+        if let [Label { values: Known(values), .. }] = labels {
+            for value in *values {
+                self.with_label_values(&[value]);
+            }
+        }
+    }
+}
+
 /// Declares the table, so that a metric is named, described and registered in a single place.
 macro_rules! metrics {
-    ($($field:ident: $kind:ident $labels:tt = $name:literal, $help:literal;)*) => {
+    ($($field:ident: $kind:ident {$($label:ident: $values:expr),*} = $name:literal, $help:literal;)*) => {
         /// The handles, one for each metric.
         #[expect(missing_docs, reason = "each handle's help text says what it counts")]
         pub struct Table {
@@ -71,11 +119,21 @@ macro_rules! metrics {
             $(pub $field: metrics!(@type $kind),)*
         }
 
+        const ROWS: &[Row] = &[$(Row {
+            name: $name,
+            kind: stringify!($kind),
+            labels: &[$(Label { name: stringify!($label), values: $values }),*],
+            help: $help,
+        }),*];
+
         impl Table {
             fn new(registry: Registry) -> Self {
+                let mut rows = ROWS.iter();
                 $(
-                    let $field = metrics!(@make $kind $labels $name, $help);
+                    let $field = metrics!(@make $kind [$(stringify!($label)),*] $name, $help);
                     registry.register(Box::new($field.clone())).expect("metric names are distinct and well-formed");
+                    let row = rows.next().expect("as many rows as handles");
+                    metrics!(@make_known_series $kind $field, row);
                 )*
                 #[cfg(target_os = "linux")]
                 registry
@@ -89,6 +147,7 @@ macro_rules! metrics {
     (@type counters) => { IntCounterVec };
     (@type gauge) => { IntGauge };
     (@type gauges) => { IntGaugeVec };
+    (@type seconds) => { Gauge };
     (@type histogram) => { Histogram };
     (@type histograms) => { HistogramVec };
     (@make counter [] $name:literal, $help:literal) => { IntCounter::new($name, $help).expect("well-formed") };
@@ -99,6 +158,7 @@ macro_rules! metrics {
     (@make gauges $labels:tt $name:literal, $help:literal) => {
         IntGaugeVec::new(Opts::new($name, $help), &$labels).expect("well-formed")
     };
+    (@make seconds [] $name:literal, $help:literal) => { Gauge::new($name, $help).expect("well-formed") };
     (@make histogram [] $name:literal, $help:literal) => {
         Histogram::with_opts(HistogramOpts::new($name, $help).buckets(LATENCY_BUCKETS_SECONDS.to_vec()))
             .expect("well-formed")
@@ -107,31 +167,72 @@ macro_rules! metrics {
         HistogramVec::new(HistogramOpts::new($name, $help).buckets(LATENCY_BUCKETS_SECONDS.to_vec()), &$labels)
             .expect("well-formed")
     };
+    (@make_known_series counters $field:ident, $row:ident) => { $field.make_known_series($row.labels) };
+    (@make_known_series gauges $field:ident, $row:ident) => { $field.make_known_series($row.labels) };
+    (@make_known_series histograms $field:ident, $row:ident) => { $field.make_known_series($row.labels) };
+    // What has no labels is one series, and there from the start.
+    (@make_known_series $kind:ident $field:ident, $row:ident) => { let _ = $row; };
+}
+
+const METHODS: Values = Described("`GET`, `HEAD`, `POST`, `PATCH`, `PUT`, `DELETE`, `OPTIONS`, or `(other)`");
+const ROUTES: Values = Described("a pattern of the table of routes, as `/v1/auth/sessions/{id}`, or `(none)`");
+const STATUSES: Values = Described("three digits");
+const WORK: Values = Described("the name that the source gives to the unit of work, as `session.rotate`");
+/// What may go wrong with any request, whoever asks: the codes of [`Error`](crate::error::Error).
+macro_rules! outcomes {
+    ($($own:literal),*) => { Known(&[$($own,)* "overloaded", "unavailable", "internal"]) };
 }
 
 metrics! {
-    build_info: gauges ["version"] = "signet_build_info", "Always 1; the label is the version.";
-    http_requests: counters ["method", "route", "status"] =
+    build_info: gauges {
+        version: Described("the release"),
+        revision: Described("what `SIGNET_REVISION` said when the program was built, or `unknown`")
+    } = "signet_build_info", "Always 1; the labels say which build this is.";
+    http_requests: counters { method: METHODS, route: ROUTES, status: STATUSES } =
         "signet_http_requests_total", "Requests answered, by route pattern, method and status.";
-    http_latency: histograms ["method", "route"] =
+    http_latency: histograms { method: METHODS, route: ROUTES } =
         "signet_http_request_duration_seconds", "Time from a request's head to its answer's head.";
-    http_panics: counter [] = "signet_http_panics_total", "Requests that ended in a defect of ours and were answered 500.";
-    registrations: counters ["outcome"] = "signet_registrations_total", "Registrations, by outcome.";
-    logins: counters ["outcome"] = "signet_logins_total", "Password checks at log-in, by outcome.";
-    refreshes: counters ["outcome"] = "signet_refreshes_total", "Refreshes, by the row of the state table that answered.";
-    hash_queue: gauge [] = "signet_hash_queue_depth", "Password hashes waiting for a thread.";
-    hash_wait: histogram [] = "signet_hash_wait_seconds", "Time a password hash waited for a thread.";
-    hash_time: histogram [] = "signet_hash_duration_seconds", "Time one password hash took.";
-    hash_shed: counter [] = "signet_hash_shed_total", "Password hashes refused because the wait would have been too long.";
-    database_pool_size: gauge [] = "signet_database_pool_size", "Connections that the pool may open.";
-    database_connections_in_use: gauge [] = "signet_database_connections_in_use", "Connections at work.";
-    database_wait: histogram [] = "signet_database_wait_seconds", "Time a unit of work waited for its turn.";
-    database_transactions: histograms ["name"] =
+    http_panics: counter {} =
+        "signet_http_panics_total", "Requests that ended in a defect of ours and were answered 500.";
+    draining: gauge {} =
+        "signet_draining", "1 from the order to stop on, while the last requests are answered; else 0.";
+    registrations: counters { outcome: outcomes!("success", "email_taken") } =
+        "signet_registrations_total", "Registrations of well-formed accounts, by outcome.";
+    logins: counters {
+        outcome: outcomes!("success", "wrong_password", "unknown_user", "disabled", "changed_meanwhile")
+    } = "signet_logins_total", "Log-ins with a password, by outcome.";
+    refreshes: counters {
+        outcome: outcomes!(
+            "rotated", "repeated", "recovered", "reused", "revoked", "expired", "disabled", "unknown", "mangled",
+            "other_client", "scope_exceeded"
+        )
+    } = "signet_refreshes_total", "Refreshes, by the row of the state table that answered.";
+    reuse_detections: counter {} = "signet_token_reuse_total",
+        "Sessions ended because a superseded refresh token was presented, at a refresh or a log-out: two parties held them.";
+    hash_threads: gauge {} = "signet_hash_threads", "Threads that hash passwords.";
+    hash_queue: gauge {} = "signet_hash_queue_depth", "Password hashes waiting for a thread.";
+    hash_wait: histogram {} = "signet_hash_wait_seconds", "Time a password hash waited for a thread.";
+    hash_time: histogram {} = "signet_hash_duration_seconds", "Time one password hash took.";
+    hash_shed: counter {} =
+        "signet_hash_shed_total", "Password hashes refused because the wait would have been too long.";
+    database_pool_size: gauge {} = "signet_database_pool_size", "Connections that the pool may open.";
+    database_connections_in_use: gauge {} = "signet_database_connections_in_use", "Connections at work.";
+    database_wait: histogram {} = "signet_database_wait_seconds", "Time a unit of work waited for its turn.";
+    database_transactions: histograms { name: WORK } =
         "signet_database_transaction_duration_seconds", "Time of each named unit of work, retries included.";
-    database_retries: counters ["name"] =
+    database_retries: counters { name: WORK } =
         "signet_database_retries_total", "Transactions begun afresh after a serialization failure or deadlock.";
-    keys: gauges ["state"] = "signet_keys", "Keys in the ring, by state.";
-    key_reload_failures: counter [] =
+    database_failures: counters { kind: Known(&["overloaded", "unavailable", "failed"]) } =
+        "signet_database_failures_total",
+        "Units of work without a result: no connection became free, the database is away or cannot now, a statement is wrong.";
+    keys: gauges { state: Known(&crate::token::keyring::State::NAMES) } = "signet_keys", "Keys in the ring, by state.";
+    key_next_activation: seconds {} = "signet_key_next_activation_seconds",
+        "Time until the next key begins to sign; +Inf while none is scheduled.";
+    key_signing_age: seconds {} = "signet_key_signing_age_seconds",
+        "Time since the signing key's own time; +Inf if its file name is no time, NaN while nothing signs.";
+    keys_read_age: seconds {} =
+        "signet_keys_read_age_seconds", "Time since the key folder was last read without fault, every 5 s if all is well.";
+    key_reload_failures: counter {} =
         "signet_key_reload_failures_total", "Reads of the key folder that failed; the last good ring stayed.";
 }
 
@@ -149,5 +250,22 @@ mod tests {
         assert!(text.contains("signet_database_connections_in_use 1"), "{text}");
         drop(held);
         assert!(metrics.render().contains("signet_database_connections_in_use 0"));
+    }
+
+    #[test]
+    fn every_known_value_is_there_at_zero_from_the_start() {
+        let text = Metrics::default().render();
+        let mut seen = 0;
+        for row in ROWS {
+            for Label { name, values } in row.labels {
+                let Known(values) = values else { continue };
+                for value in *values {
+                    let line = format!("{}{{{name}=\"{value}\"}} 0\n", row.name);
+                    assert!(text.contains(&line), "{line} is not in\n{text}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 30, "{seen}");
     }
 }

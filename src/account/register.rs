@@ -12,7 +12,6 @@ use super::store::{self, NewUser};
 use crate::access::role::Roles;
 use crate::app::App;
 use crate::audit::{self, Event};
-use crate::db::Db;
 use crate::error::{Error, FieldError, Result};
 use crate::field::Text;
 use crate::http::body::{Json, request_body};
@@ -39,19 +38,14 @@ request_body! {
 /// Answers 201 with the new user and tokens.
 pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> Result<HttpResponse> {
     let password = accept(&app, body.password, &body.email, "password")?;
-    let password_hash = app.hasher.hash(password.password()).await?;
-    let new = NewUser {
-        email: body.email,
-        name: body.name.map(Text::into_string),
-        password_hash,
-        roles: Roles::user(),
-        logs_in: true,
-    };
     let terms = Terms::first_party(&app, body.label);
-    let outcome = register(&app.db, new, terms, from).await?;
-    let label = if outcome.is_some() { "success" } else { "email_taken" };
+    let outcome = register(&app, body.email, body.name, &password, terms, from).await;
+    let label = match &outcome {
+        Ok(_) => "success",
+        Err(error) => error.code(),
+    };
     app.metrics.registrations.with_label_values(&[label]).inc();
-    let opened = outcome.ok_or(Error::EmailTaken)?;
+    let opened = outcome?;
     let mut answer = HttpResponse::Created();
     answer.insert_header((header::LOCATION, "/v1/auth/me"));
     opened.answer(&app, &mut answer, body.cookie)
@@ -74,8 +68,19 @@ pub(super) fn accept(app: &App, password: Password, email: &Email, field: &'stat
     })
 }
 
-async fn register(db: &Db, new: NewUser, terms: Terms, from: Origin) -> Result<Option<Opened>> {
-    let opened = db
+async fn register(
+    app: &App,
+    email: Email,
+    name: Option<Text>,
+    password: &NewPassword,
+    terms: Terms,
+    from: Origin,
+) -> Result<Opened> {
+    let password_hash = app.hasher.hash(password.password()).await?;
+    let name = name.map(Text::into_string);
+    let new = NewUser { email, name, password_hash, roles: Roles::user(), logs_in: true };
+    let opened = app
+        .db
         .tx("account.register", move |tx| {
             let Some(standing) = store::insert_user(tx, &new)? else { return Ok(None) };
             let opened = open::open(tx, standing, &terms, &from)?;
@@ -84,5 +89,5 @@ async fn register(db: &Db, new: NewUser, terms: Terms, from: Origin) -> Result<O
             Ok(Some(opened))
         })
         .await?;
-    Ok(opened)
+    opened.ok_or(Error::EmailTaken)
 }

@@ -47,6 +47,17 @@ pub enum Error {
     Failed(String),
 }
 
+impl Error {
+    /// The name in the metrics.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Unavailable(_) => "unavailable",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 /// A handle to the database; clones share it.
 #[derive(Clone)]
 pub struct Db {
@@ -154,6 +165,16 @@ impl Db {
         mode: Mode,
         work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Error> {
+        let result = self.run_in_turn(name, mode, work).await;
+        result.inspect_err(|error| self.shared.metrics.database_failures.with_label_values(&[error.kind()]).inc())
+    }
+
+    async fn run_in_turn<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        mode: Mode,
+        work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, Error> {
         let wait = self.shared.metrics.database_wait.start_timer();
         let turn = tokio::time::timeout(self.shared.max_wait, self.turn(mode)).await.map_err(|_| Error::Overloaded)?;
         wait.observe_duration();
@@ -195,6 +216,8 @@ impl Shared {
     ) -> Result<T, Error> {
         let _in_use = self.metrics.database_connections_in_use.hold();
         let _timer = self.metrics.database_transactions.with_label_values(&[name]).start_timer();
+        // Made with the first use of the name: a counter that begins at one hides its first step from `rate`.
+        let retries = self.metrics.database_retries.with_label_values(&[name]);
         let mut attempt = 1;
         loop {
             let mut pooled = self.pool.get().map_err(|error| Error::Unavailable(error.to_string()))?;
@@ -204,7 +227,7 @@ impl Shared {
             };
             match judge(&error) {
                 Failure::Retry if attempt < MAX_ATTEMPTS => {
-                    self.metrics.database_retries.with_label_values(&[name]).inc();
+                    retries.inc();
                     attempt += 1;
                 }
                 Failure::Retry | Failure::CannotNow => return Err(Error::Unavailable(error.to_string())),

@@ -39,5 +39,7 @@ pub async fn ready(app: Data<App>) -> HttpResponse {
 
 /// Answers 200 with the metrics in the text exposition format.
 pub async fn metrics(app: Data<App>) -> HttpResponse {
+    app.keys.observe(app.clock.now());
+    app.metrics.draining.set(app.draining.load(Ordering::SeqCst).into());
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(app.metrics.render())
 }

@@ -4,7 +4,7 @@
 //! A feature describes its [`Operation`] beside its handler: what it reads, what it answers, which errors are its own.
 //! What follows from the row (who may call) and from the kind of body (what can be wrong with any) is added here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
@@ -198,6 +198,14 @@ impl Operation {
     pub fn refuses(mut self, errors: impl IntoIterator<Item = Error>) -> Self {
         self.errors.extend(errors);
         self
+    }
+
+    /// Every status that the row may answer with.
+    pub fn statuses(self, row: &Route) -> BTreeSet<StatusCode> {
+        let is_oauth = crate::error::is_oauth(row.path);
+        let errors = self.errors.into_iter().chain(refusals(row.caller));
+        let refused = errors.map(|error| if is_oauth { error.oauth().0 } else { error.status() });
+        self.answers.iter().map(|answer| answer.status).chain(refused).collect()
     }
 
     fn written(mut self, row: &Route, schemas: &mut SchemaGenerator) -> Value {

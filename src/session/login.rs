@@ -58,19 +58,20 @@ pub fn describe() -> Operation {
 /// # Errors
 /// [`Error::InvalidCredentials`] for every reason that lies with the caller.
 pub async fn log_in(app: &App, email: Email, password: &Password, terms: Terms, from: Origin) -> Result<Opened> {
-    let first = attempt(app, email.clone(), password, terms.clone(), from.clone(), OnChange::TellApart).await?;
+    let first = attempt(app, email.clone(), password, terms.clone(), from.clone(), OnChange::TellApart).await;
     let opened = match first {
         // The password was right a moment ago. Either it was changed since, or another log-in renewed an outdated hash of
         // the same password, which is no reason to refuse this one: look again to tell.
-        Err(LoginFailure::Changed) => attempt(app, email, password, terms, from, OnChange::Refuse).await?,
+        Ok(Err(LoginFailure::Changed)) => attempt(app, email, password, terms, from, OnChange::Refuse).await,
         decided => decided,
     };
     let label = match &opened {
-        Ok(_) => "success",
-        Err(failure) => failure.as_str(),
+        Ok(Ok(_)) => "success",
+        Ok(Err(failure)) => failure.as_str(),
+        Err(error) => error.code(),
     };
     app.metrics.logins.with_label_values(&[label]).inc();
-    opened.map_err(|_| Error::InvalidCredentials)
+    opened?.map_err(|_| Error::InvalidCredentials)
 }
 
 /// What to do about an account that changed while its password was being hashed.

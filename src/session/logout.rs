@@ -72,6 +72,8 @@ enum Outcome {
     Ended,
     /// The token opens nothing any more, so it cannot speak for the user's other sessions.
     CannotEndAll,
+    /// Two parties hold the session; it is over.
+    Reused,
 }
 
 async fn end_by_token(app: &App, presented: RefreshToken, all: bool, from: Origin) -> Result<()> {
@@ -89,13 +91,17 @@ async fn end_by_token(app: &App, presented: RefreshToken, all: bool, from: Origi
                 }
                 Verdict::Reused => {
                     refresh::end_reused(tx, &locked, &from)?;
-                    Ok(over)
+                    Ok(Outcome::Reused)
                 }
             }
         })
         .await?;
+    if matches!(outcome, Outcome::Reused) {
+        app.metrics.reuse_detections.inc();
+    }
     match outcome {
-        Outcome::Ended => Ok(()),
+        Outcome::Reused if all => Err(Error::InvalidGrant),
+        Outcome::Ended | Outcome::Reused => Ok(()),
         Outcome::CannotEndAll => Err(Error::InvalidGrant),
     }
 }

@@ -71,7 +71,7 @@ pub async fn handle(
         Some(token) => token.parse(),
         None => cookie::presented(&app.config, &http)?,
     };
-    let presented = presented.inspect_err(|_| count(&app, "mangled"))?;
+    let presented = presented.inspect_err(|_| count_mangled(&app))?;
     let grant = refresh(&app, presented, Conditions::default(), from).await?;
     let user = app.issuer.profile(&app.db, grant.user_id).await?;
     let mut tokens = app.issuer.tokens(&grant, None, user.as_ref())?;
@@ -118,25 +118,32 @@ pub struct Conditions {
 /// [`Error::InvalidGrant`] for every reason that lies with the token, [`Error::InvalidScope`] if the session has not the
 /// scope that is asked for; neither because the database is away.
 pub async fn refresh(app: &App, presented: RefreshToken, conditions: Conditions, from: Origin) -> Result<Grant> {
-    let rules = app.rules();
-    let outcome = match rotate_at_once(app, &presented, &conditions, &rules).await? {
-        Some(grant) => Outcome::Rotated(grant),
-        None => app.db.tx("session.refresh", move |tx| decide(tx, &presented, &conditions, &rules, &from)).await?,
-    };
-    let (label, granted) = match outcome {
-        Outcome::Rotated(grant) => ("rotated", Ok(grant)),
-        Outcome::Repeated(grant) => ("repeated", Ok(grant)),
-        Outcome::Recovered(grant) => ("recovered", Ok(grant)),
-        Outcome::Dead(Cause::Revoked) => ("revoked", Err(Error::InvalidGrant)),
-        Outcome::Dead(Cause::Expired) => ("expired", Err(Error::InvalidGrant)),
-        Outcome::Dead(Cause::Disabled) => ("disabled", Err(Error::InvalidGrant)),
-        Outcome::Reused => ("reused", Err(Error::InvalidGrant)),
-        Outcome::Unknown => ("unknown", Err(Error::InvalidGrant)),
-        Outcome::OtherClient => ("other_client", Err(Error::InvalidGrant)),
-        Outcome::ScopeExceeded => ("scope_exceeded", Err(Error::InvalidScope)),
+    let (label, granted) = match look_up(app, presented, conditions, from).await {
+        Ok(Outcome::Rotated(grant)) => ("rotated", Ok(grant)),
+        Ok(Outcome::Repeated(grant)) => ("repeated", Ok(grant)),
+        Ok(Outcome::Recovered(grant)) => ("recovered", Ok(grant)),
+        Ok(Outcome::Dead(Cause::Revoked)) => ("revoked", Err(Error::InvalidGrant)),
+        Ok(Outcome::Dead(Cause::Expired)) => ("expired", Err(Error::InvalidGrant)),
+        Ok(Outcome::Dead(Cause::Disabled)) => ("disabled", Err(Error::InvalidGrant)),
+        Ok(Outcome::Reused) => {
+            app.metrics.reuse_detections.inc();
+            ("reused", Err(Error::InvalidGrant))
+        }
+        Ok(Outcome::Unknown) => ("unknown", Err(Error::InvalidGrant)),
+        Ok(Outcome::OtherClient) => ("other_client", Err(Error::InvalidGrant)),
+        Ok(Outcome::ScopeExceeded) => ("scope_exceeded", Err(Error::InvalidScope)),
+        Err(error) => (error.code(), Err(error)),
     };
     count(app, label);
     granted
+}
+
+async fn look_up(app: &App, presented: RefreshToken, conditions: Conditions, from: Origin) -> Result<Outcome> {
+    let rules = app.rules();
+    if let Some(grant) = rotate_at_once(app, &presented, &conditions, &rules).await? {
+        return Ok(Outcome::Rotated(grant));
+    }
+    Ok(app.db.tx("session.refresh", move |tx| decide(tx, &presented, &conditions, &rules, &from)).await?)
 }
 
 /// The happy path: the current token, nothing else to decide. `None` if it is not that, or if a scope is asked for, which
@@ -160,6 +167,11 @@ async fn rotate_at_once(
         })
         .await?;
     Ok(rotated.map(|(rotated, now)| grant_of(rotated, presented.successor(&nonce), now, rules)))
+}
+
+/// Counts a refresh with what is no refresh token.
+pub fn count_mangled(app: &App) {
+    count(app, "mangled");
 }
 
 fn count(app: &App, outcome: &str) {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +20,8 @@ pub struct Keys {
     access_ttl: Duration,
     ring: Arc<ArcSwap<Keyring>>,
     document: ArcSwap<Document>,
+    /// When the folder was last read without fault, in microseconds since the epoch.
+    read_at: AtomicI64,
     metrics: Metrics,
 }
 
@@ -31,16 +34,15 @@ impl Keys {
         let folder = key_file::read_folder(&dir)?;
         let ring = signing_ring(&dir, folder.keys, access_ttl, now)?;
         let document = ArcSwap::from_pointee(Document::new(&ring, now));
-        let keys = Self {
+        Ok(Self {
             dir,
             warnings: folder.warnings,
             access_ttl,
             ring: Arc::new(ArcSwap::from_pointee(ring)),
             document,
+            read_at: AtomicI64::new(now.as_micros()),
             metrics,
-        };
-        keys.count(now);
-        Ok(keys)
+        })
     }
 
     /// What was worth a warning when the folder was read for the first time, one line each.
@@ -60,6 +62,7 @@ impl Keys {
                 let fresh = Document::new(&ring, now);
                 let published = ring.published(now).count();
                 self.ring.store(Arc::new(ring));
+                self.read_at.store(now.as_micros(), Ordering::Relaxed);
                 let before = self.document.swap(Arc::new(fresh.clone()));
                 if *before != fresh {
                     tracing::info!(published, "the published keys changed");
@@ -70,7 +73,6 @@ impl Keys {
                 tracing::error!(%error, "could not read the keys; the last good ones stay in use");
             }
         }
-        self.count(now);
     }
 
     fn read(&self, now: Timestamp) -> Result<Keyring, OpenError> {
@@ -93,11 +95,24 @@ impl Keys {
         self.ring.load().signer(now).is_some()
     }
 
-    fn count(&self, now: Timestamp) {
+    /// Sets the gauges to how the keys stand at `now`. They change by the mere passing of time, so this is done whenever
+    /// somebody looks.
+    pub fn observe(&self, now: Timestamp) {
+        const NEVER: f64 = f64::INFINITY;
+        let ring = self.ring.load();
         for name in State::NAMES {
-            let of_state = self.ring.load().list(now).filter(|(_, state)| state.as_str() == name).count();
+            let of_state = ring.list(now).filter(|(_, state)| state.as_str() == name).count();
             self.metrics.keys.with_label_values(&[name]).set(i64::try_from(of_state).unwrap_or(i64::MAX));
         }
+        let next = ring.next_activation(now).map_or(NEVER, |at| at.since(now).as_secs_f64());
+        self.metrics.key_next_activation.set(next);
+        // A name that is no time means "since ever", here as everywhere.
+        let signer = ring.list(now).find(|(_, state)| *state == State::Signing);
+        let age =
+            signer.map_or(f64::NAN, |(key, _)| key.active_from.map_or(NEVER, |from| now.since(from).as_secs_f64()));
+        self.metrics.key_signing_age.set(age);
+        let read_at = Timestamp::from_micros(self.read_at.load(Ordering::Relaxed));
+        self.metrics.keys_read_age.set(now.since(read_at).as_secs_f64());
     }
 }
 

@@ -241,6 +241,8 @@ on_both! {
         let form = [("grant_type", "refresh_token"), ("refresh_token", &session.refresh_token())];
         let away = server.client().form("/oauth2/token", &form).expect_oauth(503, "temporarily_unavailable");
         assert!(!away.header("retry-after").is_empty());
+        assert_eq!(server.metric("signet_refreshes_total{outcome=\"unavailable\"}"), 7.0);
+        assert_eq!(server.metric("signet_database_failures_total{kind=\"unavailable\"}"), 7.0);
         drop(outage);
         await_refresh(&server, &session);
     }

@@ -19,7 +19,10 @@ pub(in crate::oauth) async fn run(
     from: Origin,
 ) -> Result<Grant> {
     let token = form.require("refresh_token", "refresh_token is missing")?;
-    let presented = RefreshToken::parse(&token).map_err(|_| Error::InvalidGrant)?;
+    let presented = RefreshToken::parse(&token).map_err(|_| {
+        refresh::count_mangled(app);
+        Error::InvalidGrant
+    })?;
     let conditions = Conditions { client_id: client.map(|client| client.id), scope };
     refresh::refresh(app, presented, conditions, from).await
 }

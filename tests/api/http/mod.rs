@@ -2,3 +2,4 @@ mod bodies;
 mod cookie;
 mod errors;
 mod health;
+mod metrics;
