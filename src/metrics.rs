@@ -5,6 +5,8 @@
 //! event hides that event from `rate`.
 
 #[cfg(test)]
+mod deployed;
+#[cfg(test)]
 mod reference;
 
 use std::sync::Arc;

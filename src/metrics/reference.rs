@@ -63,6 +63,15 @@ fn labels(labels: &[Label]) -> String {
     written.collect::<Vec<_>>().join("<br>")
 }
 
+/// The names of all series that a service has, as queries call them.
+pub(super) fn series() -> BTreeSet<String> {
+    let own = ROWS.iter().flat_map(|row| match kind(row) {
+        "histogram" => ["_bucket", "_sum", "_count"].map(|suffix| format!("{}{suffix}", row.name)).to_vec(),
+        _ => vec![row.name.to_owned()],
+    });
+    own.chain(process_metrics().into_iter().map(str::to_owned)).collect()
+}
+
 fn process_metrics() -> BTreeSet<&'static str> {
     PROCESS.split('`').filter(|word| word.starts_with("process_")).collect()
 }

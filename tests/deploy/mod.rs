@@ -1,6 +1,9 @@
-//! What `deploy/` and `docs/operations.md` promise: proxies, backups, upgrades.
+//! What `deploy/` and `docs/operations.md` promise, tried with the programs that it is for: proxies, backups, upgrades, a
+//! Prometheus and its dashboard.
 
 mod backup;
+mod dashboard;
+mod prometheus;
 mod proxy;
 mod restore;
 mod upgrade;

@@ -82,6 +82,11 @@ impl Client {
         self.try_send(method, path, content_type, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
+    /// GET from a service that may not be there yet.
+    pub fn try_get(&self, path: &str) -> Option<Answer> {
+        self.try_send("GET", path, None, b"").ok()
+    }
+
     /// POST to a service that may be gone before it answers.
     pub fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
         self.try_send("POST", path, Some("application/json"), body.to_string().as_bytes()).ok()

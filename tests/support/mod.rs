@@ -3,6 +3,7 @@
 pub mod client;
 pub mod postgres;
 pub mod program;
+pub mod prometheus;
 pub mod server;
 pub mod token;
 
