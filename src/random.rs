@@ -17,6 +17,15 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 
 /// A UUIDv7 (RFC 9562 §5.7): 48 bits of `now` in milliseconds, 74 random bits. Sorts by time of birth.
 pub(crate) fn uuid_v7(now: Timestamp) -> Uuid {
-    let millis = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(millis, &bytes::<10>()).into_uuid()
+    uuid_v7_of(now, bytes::<10>())
+}
+
+/// The first of all UUIDv7 that may be made in the millisecond of `time`.
+pub(crate) fn least_uuid_v7(time: Timestamp) -> Uuid {
+    uuid_v7_of(time, [0; 10])
+}
+
+fn uuid_v7_of(time: Timestamp, random: [u8; 10]) -> Uuid {
+    let millis = u64::try_from(time.as_micros() / 1_000).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }

@@ -6,6 +6,7 @@
 pub mod backup;
 mod cached;
 mod connection;
+mod leader;
 pub mod migrations;
 pub(crate) mod schema;
 pub mod types;
@@ -21,6 +22,7 @@ pub(crate) use cached::Cached;
 pub(crate) use connection::on;
 pub use connection::{Conn, Url};
 use connection::{Failure, Manager, Pooled, judge};
+pub use leader::Leader;
 
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::{Hold, Metrics};
@@ -196,18 +198,24 @@ impl Db {
     }
 
     async fn turn(&self, mode: Mode) -> (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit) {
-        const OPEN: &str = "the semaphores live as long as the pool and are never closed";
-        let writer = match (&self.shared.writer, mode) {
-            (Some(writer), Mode::Single | Mode::Transaction) => {
-                Some(Arc::clone(writer).acquire_owned().await.expect(OPEN))
-            }
-            (Some(_), Mode::Read) | (None, _) => None,
-        };
+        let writer = self.shared.writer_turn(mode).await;
         (writer, Arc::clone(&self.shared.connections).acquire_owned().await.expect(OPEN))
     }
 }
 
+const OPEN: &str = "the semaphores live as long as the pool and are never closed";
+
 impl Shared {
+    /// SQLite's one turn to write, for work that writes.
+    async fn writer_turn(&self, mode: Mode) -> Option<OwnedSemaphorePermit> {
+        match (&self.writer, mode) {
+            (Some(writer), Mode::Single | Mode::Transaction) => {
+                Some(Arc::clone(writer).acquire_owned().await.expect(OPEN))
+            }
+            (Some(_), Mode::Read) | (None, _) => None,
+        }
+    }
+
     fn run<T>(
         &self,
         name: &'static str,
@@ -279,13 +287,14 @@ impl r2d2::HandleError<diesel::ConnectionError> for LogConnectionErrors {
 /// # Errors
 /// If it cannot be reached.
 pub fn server_time(url: &Url) -> Result<Option<Timestamp>, Error> {
-    let unavailable = |error: &dyn std::fmt::Display| Error::Unavailable(error.to_string());
-    match url.connect().map_err(|error| unavailable(&error))? {
+    let mut conn = url.connect().map_err(|error| Error::Unavailable(error.to_string()))?;
+    clock_of(&mut conn).map_err(|error| Error::Unavailable(error.to_string()))
+}
+
+fn clock_of(conn: &mut Conn) -> QueryResult<Option<Timestamp>> {
+    use diesel::prelude::*;
+    match conn {
         Conn::Sqlite(_) => Ok(None),
-        Conn::Pg(mut c) => {
-            use diesel::prelude::*;
-            let now = diesel::select(diesel::dsl::sql::<types::Moment>("clock_timestamp()"));
-            now.get_result(&mut c).map(Some).map_err(|error| unavailable(&error))
-        }
+        Conn::Pg(c) => diesel::select(diesel::dsl::sql::<types::Moment>("clock_timestamp()")).get_result(c).map(Some),
     }
 }

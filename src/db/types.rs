@@ -74,6 +74,11 @@ macro_rules! id {
             pub fn new(now: $crate::clock::Timestamp) -> Self {
                 Self($crate::random::uuid_v7(now))
             }
+
+            /// Sorts before every one that was made at `time` or later.
+            pub fn least(time: $crate::clock::Timestamp) -> Self {
+                Self($crate::random::least_uuid_v7(time))
+            }
         }
 
         impl std::fmt::Display for $name {
