@@ -1,7 +1,7 @@
 //! The composition root: everything that a request may need, built once; and the two listeners, run until told to stop.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -192,9 +192,9 @@ impl Running {
     /// # Errors
     /// If a listener fails.
     pub async fn run(self) -> std::io::Result<()> {
-        let jobs = jobs::start(Arc::clone(&self.app));
+        let jobs = jobs::start(&self.app);
         let (public, management) = futures_util::future::join(self.public, self.management).await;
-        jobs.abort();
+        drop(jobs);
         public.and(management)
     }
 }

@@ -48,6 +48,8 @@ pub struct Config {
     pub hashing: HashingConfig,
     /// The token endpoint.
     pub oauth: OAuthConfig,
+    /// What leaves by itself.
+    pub cleanup: CleanupConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -268,6 +270,32 @@ impl Default for OAuthConfig {
             default_client: "signet".to_owned(),
             public_clients: Vec::new(),
             scope: Scope::account(),
+        }
+    }
+}
+
+/// What leaves by itself.
+#[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CleanupConfig {
+    /// Whether the service removes what is over. `signet cleanup` does it once.
+    pub enabled: bool,
+    /// How long this instance waits between two passes. Of several instances on one Postgres one at a time is at it.
+    pub interval: Period,
+    /// How long a session is kept after it has ended, for whoever wants to know how it did. At least 1 h, so that no
+    /// instance removes what another one, whose clock is behind, still honours.
+    pub session_retention: Period,
+    /// How long audit events are kept, at least 1 d. `0s`: for ever.
+    pub audit_retention: Period,
+}
+
+impl Default for CleanupConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Period(Duration::from_secs(3600)),
+            session_retention: Period(Duration::from_secs(24 * 3600)),
+            audit_retention: Period(Duration::from_secs(365 * 24 * 3600)),
         }
     }
 }

@@ -1,27 +1,36 @@
-//! What happens by itself: the key folder is read again every few seconds.
+//! What happens by itself: the key folder is read again every few seconds, and what has ended is removed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::cleanup;
 
 /// How often the key folder is read. A mounted Kubernetes secret changes by a swapped symlink, which no watch survives.
 const KEY_POLL: Duration = Duration::from_secs(5);
 
-/// Starts the jobs; they end when the handle is aborted.
-pub fn start(app: Arc<App>) -> JoinHandle<()> {
-    tokio::task::spawn(async move {
-        let mut ticks = tokio::time::interval(KEY_POLL);
-        ticks.tick().await; // the first is now, and the keys have just been read
-        loop {
-            ticks.tick().await;
-            let app = Arc::clone(&app);
-            let reloading = tokio::task::spawn_blocking(move || app.keys.reload(app.clock.now()));
-            if reloading.await.is_err() {
-                tracing::error!("a defect: reading the keys panicked");
-            }
+/// Starts the jobs; they end when the set is dropped.
+pub fn start(app: &Arc<App>) -> JoinSet<()> {
+    let mut jobs = JoinSet::new();
+    jobs.spawn(reload_keys(Arc::clone(app)));
+    if app.config.cleanup.enabled {
+        let app = Arc::clone(app);
+        jobs.spawn(async move { cleanup::run(&app).await });
+    }
+    jobs
+}
+
+async fn reload_keys(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(KEY_POLL);
+    ticks.tick().await; // the first is now, and the keys have just been read
+    loop {
+        ticks.tick().await;
+        let app = Arc::clone(&app);
+        let reloading = tokio::task::spawn_blocking(move || app.keys.reload(app.clock.now()));
+        if reloading.await.is_err() {
+            tracing::error!("a defect: reading the keys panicked");
         }
-    })
+    }
 }

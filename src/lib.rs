@@ -17,7 +17,7 @@
 //!
 //! # Where things are
 //!
-//! Features: [`account`], [`session`], [`token`], [`oauth`], [`audit`]. Rules that know neither HTTP nor SQL:
+//! Features: [`account`], [`session`], [`token`], [`oauth`], [`audit`], [`cleanup`]. Rules that know neither HTTP nor SQL:
 //! [`access`], [`session::family`], [`token::keyring`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`]. What holds it
 //! together: [`app`], [`routes`], [`error`], [`config`], [`metrics`], [`cli`].
 
@@ -25,6 +25,7 @@ pub mod access;
 pub mod account;
 pub mod app;
 pub mod audit;
+pub mod cleanup;
 pub mod cli;
 pub mod clock;
 pub mod config;

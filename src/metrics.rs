@@ -236,6 +236,14 @@ metrics! {
         "signet_keys_read_age_seconds", "Time since the key folder was last read without fault, every 5 s if all is well.";
     key_reload_failures: counter {} =
         "signet_key_reload_failures_total", "Reads of the key folder that failed; the last good ring stayed.";
+    purged_rows: counters { table: Known(&["sessions", "audit_events"]) } =
+        "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";
+    purge_duration: seconds {} =
+        "signet_purge_duration_seconds", "Time that this instance's last whole pass of removing took.";
+    purge_last_success: gauge {} = "signet_purge_last_success_timestamp_seconds",
+        "When this instance last ended a pass of removing; one at a time works, so look at the newest of all instances.";
+    purge_failures: counters { reason: Known(&["clock", "database"]) } = "signet_purge_failures_total",
+        "Passes of removing that failed: the database was away, or the clock is ahead of the database's.";
 }
 
 #[cfg(test)]

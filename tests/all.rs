@@ -5,6 +5,7 @@
 mod api;
 mod architecture;
 mod binary;
+mod cleanup;
 mod deploy;
 mod families;
 mod interop;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::access::role::Roles;
 use crate::account::UserId;
+use crate::clock::Timestamp;
 use crate::db::schema::audit_events;
 use crate::db::types::{Document, id};
 use crate::db::{Tx, on};
@@ -157,4 +158,32 @@ pub(crate) fn record(tx: &mut Tx<'_>, from: &Origin, event: &Event) -> QueryResu
     );
     let insert = diesel::insert_into(audit_events::table).values(row);
     on!(tx.conn, |c| insert.execute(c)).map(|_| ())
+}
+
+/// The first `limit` events after `after`, by id, that were recorded before `before`: ids sort by time.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn look_for_older(
+    tx: &mut Tx<'_>,
+    after: EventId,
+    before: Timestamp,
+    limit: i64,
+) -> QueryResult<Vec<EventId>> {
+    let query = audit_events::table
+        .filter(audit_events::id.gt(after))
+        .filter(audit_events::id.lt(EventId::least(before)))
+        .order(audit_events::id)
+        .limit(limit)
+        .select(audit_events::id);
+    on!(tx.conn, |c| query.load(c))
+}
+
+/// Removes events, none of which changes once it is recorded.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn delete(tx: &mut Tx<'_>, ids: &[EventId]) -> QueryResult<usize> {
+    let delete = diesel::delete(audit_events::table.filter(audit_events::id.eq_any(ids)));
+    on!(tx.conn, |c| delete.execute(c))
 }

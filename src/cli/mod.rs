@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod cleanup;
 mod dev;
 mod keys;
 mod migrate;
@@ -57,6 +58,8 @@ enum Command {
     Sessions(sessions::Command),
     /// Copy a SQLite database while it is in use
     Backup(backup::Arguments),
+    /// Remove what is over, once and now, as `serve` does by itself every hour: for a cron job beside `cleanup.enabled = false`
+    Cleanup,
     /// Print the OpenAPI description of the API
     Openapi,
 }
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Users(command) => users::run(path, command),
         Command::Sessions(command) => sessions::run(path, command),
         Command::Backup(arguments) => backup::run(path, &arguments),
+        Command::Cleanup => cleanup::run(path),
         Command::Openapi => openapi::run(),
     };
     match outcome {

@@ -9,6 +9,8 @@ use crate::db::Url;
 /// The longest life of an access token.
 const MAX_ACCESS_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 impl Config {
     /// Everything wrong with the values themselves, one line each; reachable things (database, keys) are `check`'s.
     pub fn findings(&self) -> Vec<String> {
@@ -63,6 +65,13 @@ impl Config {
             self.oauth.public_clients.iter().all(|client| is_client_id(client)),
             "oauth.public_clients: each must be 1 to 64 letters, digits, - . _ or ~",
         );
+        demand(!self.cleanup.interval.0.is_zero(), "cleanup.interval: must be longer than 0s");
+        demand(self.cleanup.session_retention.0 >= HOUR, "cleanup.session_retention: must be at least 1h");
+        let audit_retention = self.cleanup.audit_retention.0;
+        demand(
+            audit_retention.is_zero() || audit_retention >= 24 * HOUR,
+            "cleanup.audit_retention: must be at least 1d, or 0s to keep events for ever",
+        );
         for origin in &self.public.allowed_origins {
             let parsed = url::Url::parse(origin).ok().map(|url| url.origin().ascii_serialization());
             demand(
@@ -116,6 +125,15 @@ mod tests {
             ("issuer = 'https://x'\n[token]\naccess_ttl = '31d'", "token.access_ttl: must be at most 30d"),
             ("issuer = 'https://x'\n[password]\nmin_length = 4", "password.min_length"),
             ("issuer = 'https://x'\n[database]\nurl = 'mysql://x'", "database.url"),
+            ("issuer = 'https://x'\n[cleanup]\ninterval = '0s'", "cleanup.interval"),
+            (
+                "issuer = 'https://x'\n[cleanup]\nsession_retention = '59m'",
+                "cleanup.session_retention: must be at least 1h",
+            ),
+            (
+                "issuer = 'https://x'\n[cleanup]\naudit_retention = '365s'",
+                "cleanup.audit_retention: must be at least 1d",
+            ),
             ("issuer = 'https://x'\n[public]\nallowed_origins = ['https://a.example/']", "public.allowed_origins"),
         ] {
             let found = findings(file);

@@ -17,7 +17,7 @@ pub mod revoke;
 mod store;
 pub mod token;
 
-pub(crate) use store::{revoke_all, revoke_others, set_access_version};
+pub(crate) use store::{delete_ended, look_for_ended, revoke_all, revoke_others, set_access_version};
 
 use crate::access::scope::Scope;
 use crate::account::UserId;

@@ -13,7 +13,7 @@ use crate::account::store::UserRow;
 use crate::account::{User, UserId};
 use crate::clock::Timestamp;
 use crate::db::schema::{sessions, users};
-use crate::db::{Cached, Tx, on};
+use crate::db::{Cached, Conn, Tx, on};
 
 /// A session to be.
 pub(super) struct NewSession<'a> {
@@ -153,8 +153,8 @@ pub(super) struct Locked {
 pub(super) fn lock_session(tx: &mut Tx<'_>, handle: HandleDigest) -> QueryResult<Option<Locked>> {
     let query = sessions::table.filter(sessions::handle_digest.eq(handle));
     let row: Option<SessionRow> = match tx.conn {
-        crate::db::Conn::Pg(c) => query.select(SessionRow::as_select()).for_update().first(c).optional()?,
-        crate::db::Conn::Sqlite(c) => query.select(SessionRow::as_select()).first(c).optional()?,
+        Conn::Pg(c) => query.select(SessionRow::as_select()).for_update().first(c).optional()?,
+        Conn::Sqlite(c) => query.select(SessionRow::as_select()).first(c).optional()?,
     };
     let Some(row) = row else { return Ok(None) };
     let query = users::table.find(row.user_id).select((users::is_active, users::roles, users::access_version));
@@ -325,8 +325,48 @@ pub(super) fn find_signed_in(tx: &mut Tx<'_>, id: SessionId, user_id: UserId) ->
     Ok(found.map(User::from))
 }
 
+/// The next `limit` sessions after `after`, by id, and of each whether it ended at `before` or earlier.
+pub(crate) fn look_for_ended(
+    tx: &mut Tx<'_>,
+    after: SessionId,
+    before: Timestamp,
+    limit: i64,
+) -> QueryResult<Vec<(SessionId, bool)>> {
+    let query = sessions::table
+        .filter(sessions::id.gt(after))
+        .order(sessions::id)
+        .limit(limit)
+        .select((sessions::id, ended(before)));
+    on!(tx.conn, |c| query.load(c))
+}
+
+/// Removes those of `ids` that ended at `before` or earlier, which is asked again here: a refresh under way on an instance
+/// whose clock is behind may have prolonged one since it was looked at.
+pub(crate) fn delete_ended(tx: &mut Tx<'_>, ids: &[SessionId], before: Timestamp) -> QueryResult<usize> {
+    match tx.conn {
+        // A session that a request holds is left for the next time: to wait for it, with the locks of others in hand, could
+        // be a deadlock with a request that ends all sessions of a user.
+        Conn::Pg(c) => {
+            let target = sessions::table.filter(sessions::id.eq_any(ids)).filter(ended(before));
+            let free: Vec<SessionId> = target.select(sessions::id).for_update().skip_locked().load(c)?;
+            diesel::delete(sessions::table.filter(sessions::id.eq_any(free))).execute(c)
+        }
+        Conn::Sqlite(c) => {
+            let target = sessions::table.filter(sessions::id.eq_any(ids)).filter(ended(before));
+            diesel::delete(target).execute(c)
+        }
+    }
+}
+
 /// Neither revoked nor expired.
 #[diesel::dsl::auto_type]
 fn live(now: Timestamp) -> _ {
     sessions::revoked_at.is_null().and(sessions::expires_at.gt(now)).and(sessions::idle_expires_at.gt(now))
+}
+
+/// Revoked or expired, at `before` or earlier.
+#[diesel::dsl::auto_type]
+fn ended(before: Timestamp) -> _ {
+    let revoked = sessions::revoked_at.is_not_null().and(sessions::revoked_at.assume_not_null().le(before));
+    revoked.or(sessions::expires_at.le(before)).or(sessions::idle_expires_at.le(before))
 }

@@ -2,7 +2,7 @@
 //!
 //! [`BAR`] lists every id, and for each that has no test here the reason. In short: throttling (L3–L8), reset and
 //! administration (P11, P12, R11, Z1, Z4), revocation and introspection (V1–V5), further grants (O6, O8, O9), API keys
-//! (Z5), the rest of the key commands (K13, K14), purge (R15) and packaging (Z7, Z8) are not built yet.
+//! (Z5), the rest of the key commands (K13, K14) and packaging (Z7, Z8) are not built yet.
 
 mod audit;
 mod authorization;
@@ -109,7 +109,7 @@ const BAR: &[(&str, Bar)] = &[
     ("R12", Covered),
     ("R13", Covered),
     ("R14", Covered),
-    ("R15", Later("purge is not built yet")),
+    ("R15", Covered),
     ("V1", Later(NO_REVOCATION)),
     ("V2", Later(NO_REVOCATION)),
     ("V3", Later(NO_REVOCATION)),

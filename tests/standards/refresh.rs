@@ -248,6 +248,33 @@ on_both! {
     }
 }
 
+on_both! {
+    fn r15_a_session_that_ended_leaves_by_itself_and_one_that_has_not_stays(backend) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let url = backend.database(dir.path());
+        let place = Place::ready(&url).with("SIGNET_CLEANUP__INTERVAL", "200ms");
+        let service = place.serve();
+        let ended = service.client().register("ada@example.com");
+        let mut database = url.parse::<signet::db::Url>().expect("our own URL").connect().expect("there");
+        // Its thirty days were over a month ago.
+        execute(&mut database, match backend {
+            Backend::Postgres => "UPDATE sessions SET expires_at = expires_at - interval '60 days'",
+            Backend::Sqlite => "UPDATE sessions SET expires_at = expires_at - 60 * 86400000000",
+        });
+        let live = service.client().login("ada@example.com");
+        let begun = Instant::now();
+        let purged = || service.operator().get("/metrics").text.contains("signet_purged_rows_total{table=\"sessions\"} 1\n");
+        while !purged() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it does not leave");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        service.client().refresh(&ended.refresh_token()).expect_problem(401, "invalid_grant");
+        service.client().refresh(&live.refresh_token()).expect(200);
+        let listed = service.client().bearer(&live.access_token()).get("/v1/auth/sessions").expect(200).json();
+        assert_eq!(listed["sessions"].as_array().map(Vec::len), Some(1));
+    }
+}
+
 /// Nothing is restarted; a few seconds are enough.
 fn await_refresh(server: &Server, session: &Answer) {
     let back = Instant::now();

@@ -93,6 +93,8 @@ impl Server {
         config.hashing.iterations = 1;
         config.hashing.threads = 1;
         config.hashing.max_wait = Period(Duration::from_secs(30));
+        // Nothing leaves behind a test's back.
+        config.cleanup.enabled = false;
         let listeners = Listeners::bind(&config).expect("a free port");
         let url = format!("http://{}", listeners.public().expect("bound"));
         let management_url = format!("http://{}", listeners.management().expect("bound"));

@@ -1,0 +1,24 @@
+//! `signet cleanup`: remove what is over, once and now.
+
+use std::path::Path;
+
+use super::{Failure, block_on, config_of_command, open_database};
+use crate::cleanup::{self, Removed};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
+    let config = config_of_command(path)?;
+    // A retention that `serve` refuses must not be obeyed here either.
+    if let Some(finding) = config.findings().into_iter().find(|finding| finding.starts_with("cleanup.")) {
+        return Err(finding.into());
+    }
+    let db = open_database(&config)?;
+    match block_on(cleanup::pass(&db, &config.cleanup, &Clock::system(), &Metrics::default()))?? {
+        Some(Removed { sessions, audit_events }) => {
+            println!("removed: {sessions} session(s), {audit_events} audit event(s)");
+        }
+        None => println!("nothing done: another instance is at it"),
+    }
+    Ok(())
+}
