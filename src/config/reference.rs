@@ -33,7 +33,7 @@ grace = \"30s\"
 fn page() -> String {
     let schema = schema();
     let (tables, top_level): (Vec<_>, Vec<_>) =
-        properties(&schema).partition(|(_, property)| property.get("properties").is_some());
+        properties(schema).partition(|(_, property)| property.get("properties").is_some());
     let mut page = format!("{INTRODUCTION}\n## Top level\n\n{}", table(top_level.into_iter(), ""));
     for (name, section) in tables {
         let prefix = format!("{name}.");
@@ -56,7 +56,7 @@ fn table<'a>(rows: impl Iterator<Item = (&'a String, &'a Schema)>, prefix: &str)
 fn short_table() -> String {
     let schema = schema();
     let mut table = "| Key | Default | |\n|---|---|---|\n".to_owned();
-    for (key, schema) in keys(&schema) {
+    for (key, schema) in keys(schema) {
         let meaning = description(schema);
         let sentence = meaning.split_once(". ").map_or(meaning.as_str(), |(first, _)| first);
         table += &format!("| `{key}` | {} | {} |\n", default(schema), sentence.trim_end_matches('.'));
@@ -129,7 +129,7 @@ fn the_table_in_the_readme_is_current() {
 
 #[test]
 fn every_key_is_explained_and_has_a_default() {
-    for (key, schema) in keys(&schema()) {
+    for (key, schema) in keys(schema()) {
         assert!(!description(schema).is_empty(), "{key} has no doc comment");
         assert!(schema.get("default").is_some(), "{key} has no default: its type does not implement Serialize");
     }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde_json::Value as Schema;
 
@@ -67,13 +68,13 @@ impl Sources {
             }
             None => ("the environment".to_owned(), toml::Table::new()),
         };
-        refuse_unknown_keys(&schema, &table, &mut Vec::new())
+        refuse_unknown_keys(schema, &table, &mut Vec::new())
             .map_err(|Error(text)| Error(format!("{origin}: {text}")))?;
         for (name, value) in &self.environment {
             if NOT_KEYS.iter().any(|other| name == other || (other.ends_with('_') && name.starts_with(other))) {
                 continue;
             }
-            set_from_environment(&schema, &mut table, name, value)?;
+            set_from_environment(schema, &mut table, name, value)?;
         }
         for (key, value) in &self.defaults {
             let path: Vec<&str> = key.split('.').collect();
@@ -86,10 +87,13 @@ impl Sources {
 }
 
 /// The JSON schema of [`Config`], from which the key reference is made and environment variables get their types.
-pub(super) fn schema() -> Schema {
-    let settings =
-        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<Config>().to_value()
+pub(super) fn schema() -> &'static Schema {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        let settings =
+            schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        settings.into_generator().into_root_schema_for::<Config>().to_value()
+    });
+    &SCHEMA
 }
 
 fn read(path: &Path) -> Result<String, Error> {
@@ -117,7 +121,7 @@ fn refuse_unknown_keys(schema: &Schema, table: &toml::Table, path: &mut Vec<Stri
 
 fn unknown_key(key: &str) -> Error {
     let schema = schema();
-    let nearest = keys(&schema).into_iter().map(|(known, _)| (strsim::damerau_levenshtein(&known, key), known)).min();
+    let nearest = keys(schema).into_iter().map(|(known, _)| (strsim::damerau_levenshtein(&known, key), known)).min();
     match nearest {
         Some((distance, nearest)) if distance <= 6 => {
             Error(format!("there is no key `{key}`; did you mean `{nearest}`?"))
