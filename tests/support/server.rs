@@ -63,6 +63,11 @@ impl Server {
         Self::start_at(backend, Clock::manual(START), change)
     }
 
+    /// Starts with a changed configuration, so long after a time that was written down in microseconds.
+    pub fn start_then(backend: Backend, micros: i64, later: Duration, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(backend, Clock::manual(Timestamp::from_micros(micros) + later), change)
+    }
+
     /// Starts on the machine's clock, for clients that have no other.
     pub fn start_on_system_clock(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
         Self::start_at(backend, Clock::system(), change)
@@ -133,12 +138,17 @@ impl Server {
 
     /// The single text of a query that calls it `value`.
     pub fn query_text(&self, sql: &str) -> String {
+        self.query_texts(sql).pop().expect(sql)
+    }
+
+    /// All texts of a query that calls them `value`.
+    pub fn query_texts(&self, sql: &str) -> Vec<String> {
         #[derive(QueryableByName)]
         struct Row {
             #[diesel(sql_type = diesel::sql_types::Text)]
             value: String,
         }
-        self.load::<Row>(sql).pop().expect(sql).value
+        self.load::<Row>(sql).into_iter().map(|row| row.value).collect()
     }
 
     /// The single number of a query that calls it `value`.
