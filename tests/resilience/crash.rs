@@ -14,27 +14,27 @@ fn kills() -> usize {
     std::env::var("SIGNET_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
 }
 
-const HOLDERS: usize = 8;
+pub(super) const HOLDERS: usize = 8;
 
 /// A client that refreshes on and on, and remembers every token that it was given.
-struct Holder {
-    email: String,
+pub(super) struct Holder {
+    pub(super) email: String,
     tokens: Vec<String>,
 }
 
 impl Holder {
-    fn register(client: &Client, number: usize) -> Self {
+    pub(super) fn register(client: &Client, number: usize) -> Self {
         let email = format!("holder{number}@example.com");
         let session = client.register(&email);
         Self { email, tokens: vec![session.refresh_token()] }
     }
 
-    fn newest(&self) -> &str {
+    pub(super) fn newest(&self) -> &str {
         self.tokens.last().expect("at least the first")
     }
 
     /// Presents the newest token; whether there was an answer at all.
-    fn refresh(&mut self, client: &Client) -> bool {
+    pub(super) fn refresh(&mut self, client: &Client) -> bool {
         let Some(answer) = client.try_post("/v1/auth/refresh", &json!({"refresh_token": self.newest()})) else {
             return false;
         };

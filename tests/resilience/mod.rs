@@ -3,3 +3,4 @@
 mod crash;
 mod network;
 mod proxy;
+mod versions;

@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use super::Client;
 
 /// A folder to run in.
 pub struct Place {
-    pub dir: TempDir,
+    pub dir: Rc<TempDir>,
+    program: PathBuf,
     environment: Vec<(String, String)>,
 }
 
@@ -21,7 +23,8 @@ impl Place {
     /// An empty folder; every port is a free one.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let place = Self { dir, environment: Vec::new() };
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_signet"));
+        let place = Self { dir: Rc::new(dir), program, environment: Vec::new() };
         place
             .with("SIGNET_PUBLIC__LISTEN", "127.0.0.1:0")
             .with("SIGNET_MANAGEMENT__LISTEN", "127.0.0.1:0")
@@ -54,12 +57,24 @@ impl Place {
         self
     }
 
+    /// The same with another release of the program.
+    pub fn with_program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
+    /// The same folder for the program of this tree.
+    pub fn with_this_program(&self) -> Self {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_signet"));
+        Self { dir: Rc::clone(&self.dir), program, environment: self.environment.clone() }
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
+        let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(self.path()).env_clear().envs(self.environment.iter().cloned());
         command
     }
