@@ -99,10 +99,11 @@ on_both! {
         let text = server.client().get(PATH).expect(200).text;
         let _outage = Outage::of(&server);
         let begun = Instant::now();
-        for _ in 0..200 {
+        for _ in 0..100 {
             assert_eq!(server.client().get(PATH).expect(200).text, text);
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        // One that asked the database would wait three seconds for it each time.
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     }
 }
 
