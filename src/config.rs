@@ -52,6 +52,8 @@ pub struct Config {
     pub cleanup: CleanupConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Traces.
+    pub traces: TracesConfig,
 }
 
 /// The public listener.
@@ -341,6 +343,33 @@ pub enum LogFormat {
     #[default]
     Json,
     Text,
+}
+
+/// Traces: where the time of a request goes, and of which larger whole it is part (W3C Trace Context).
+#[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TracesConfig {
+    /// Where spans are sent: the base URL of a collector that takes OTLP over HTTP, as `http://127.0.0.1:4318`. Empty:
+    /// nowhere. `https` needs a build with the feature `tls`, as images have it.
+    pub endpoint: String,
+    /// The share of requests that are traced, from 0 to 1, where the caller has not decided. A caller that sends
+    /// `traceparent` has.
+    pub sample_ratio: f64,
+    /// What this service is called in traces (`service.name`).
+    pub service_name: String,
+}
+
+impl Default for TracesConfig {
+    fn default() -> Self {
+        Self { endpoint: String::new(), sample_ratio: 1.0, service_name: "signet".to_owned() }
+    }
+}
+
+impl TracesConfig {
+    /// Whether there is anywhere to send spans.
+    pub fn is_exported(&self) -> bool {
+        !self.endpoint.is_empty()
+    }
 }
 
 /// A span of time, written `30s`, `15m`, `12h`, `7d`.

@@ -14,12 +14,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
+use tracing::field::Empty;
 use zeroize::Zeroizing;
 
 use crate::account::password::Password;
 use crate::config::HashingConfig;
 use crate::metrics::Metrics;
 use crate::random;
+use crate::telemetry::SPANS;
 
 /// What a check of a password gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,8 @@ struct Job {
     password: Zeroizing<String>,
     task: Task,
     queued: Instant,
+    /// From queueing to the result; whatever is logged meanwhile belongs to the request.
+    span: tracing::Span,
 }
 
 enum Task {
@@ -145,7 +149,8 @@ impl Hasher {
         }
         self.load.jobs.fetch_add(1, Ordering::Relaxed);
         self.load.metrics.hash_queue.inc();
-        let job = Job { password: Zeroizing::new(password.expose().to_owned()), task, queued: Instant::now() };
+        let span = tracing::info_span!(target: SPANS, "hash", signet.hash.wait_us = Empty).or_current();
+        let job = Job { password: Zeroizing::new(password.expose().to_owned()), task, queued: Instant::now(), span };
         self.jobs.send(job).expect("the threads live as long as a sender does");
         Ok(())
     }
@@ -184,6 +189,9 @@ fn work(queue: &crossbeam_channel::Receiver<Job>, load: &Load, max_wait: Duratio
             load.jobs.fetch_sub(1, Ordering::Relaxed);
             continue; // whoever waits for a job that is dropped is told that the queue is too long
         }
+        job.span.record("signet.hash.wait_us", u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+        let _span = job.span.entered();
+        let _work = tracing::info_span!(target: SPANS, "hash.work").entered();
         let begun = Instant::now();
         // The other end may be gone; then nobody wants the result.
         match job.task {

@@ -19,7 +19,7 @@
 //!
 //! Features: [`account`], [`session`], [`token`], [`oauth`], [`audit`], [`cleanup`]. Rules that know neither HTTP nor SQL:
 //! [`access`], [`session::family`], [`token::keyring`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`]. What holds it
-//! together: [`app`], [`routes`], [`error`], [`config`], [`metrics`], [`cli`].
+//! together: [`app`], [`routes`], [`error`], [`config`], [`metrics`], [`telemetry`], [`cli`].
 
 pub mod access;
 pub mod account;

@@ -227,6 +227,8 @@ metrics! {
     database_failures: counters { kind: Known(&["overloaded", "unavailable", "failed"]) } =
         "signet_database_failures_total",
         "Units of work without a result: no connection became free, the database is away or cannot now, a statement is wrong.";
+    trace_spans: counters { outcome: Known(&["exported", "failed", "dropped"]) } = "signet_trace_spans_total",
+        "Spans for the trace collector: exported, failed (not taken) or dropped (the queue was full).";
     keys: gauges { state: Known(&crate::token::keyring::State::NAMES) } = "signet_keys", "Keys in the ring, by state.";
     key_next_activation: seconds {} = "signet_key_next_activation_seconds",
         "Time until the next key begins to sign; +Inf while none is scheduled.";

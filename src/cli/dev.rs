@@ -28,7 +28,7 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> Result<(), Fail
         ("log.level", "warn".to_owned()),
     ];
     let mut config = sources.config()?;
-    telemetry::start(&config.log);
+    let export = telemetry::start(&config);
     let listeners = [config.public.listen, config.management.listen];
     if let Some(listen) = listeners.into_iter().find(|listen| !listen.ip().is_loopback()) {
         return Err(
@@ -44,7 +44,7 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> Result<(), Fail
     migrations::migrate(&url)?;
     let new_key = make_first_key(&config)?;
     let management = listeners.management()?;
-    serve::until_stopped(config, listeners, |config| {
+    serve::until_stopped(config, listeners, export.as_ref(), |config| {
         print!("{}", greeting(config, &format!("http://{management}"), &url, new_key));
     })
 }

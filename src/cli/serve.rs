@@ -9,13 +9,13 @@ use super::Failure;
 use crate::app::{App, Listeners, Running, StartError, Stopper};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
-use crate::telemetry;
+use crate::telemetry::{self, Export};
 
 pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     let config = Sources::of_process(path)?.config()?;
-    telemetry::start(&config.log);
+    let export = telemetry::start(&config);
     let listeners = Listeners::bind(&config)?;
-    until_stopped(config, listeners, |_| {})
+    until_stopped(config, listeners, export.as_ref(), |_| {})
 }
 
 /// Builds the service, serves, and ends on SIGTERM or SIGINT once the requests under way are answered, or at once on the
@@ -23,9 +23,13 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
 pub(super) fn until_stopped(
     config: Config,
     listeners: Listeners,
+    export: Option<&Export>,
     started: impl FnOnce(&Config),
 ) -> Result<(), Failure> {
     let app = App::build(config, Clock::system())?;
+    if let Some(export) = export {
+        export.count_in(app.metrics.clone());
+    }
     let config = app.config.clone();
     let (public, management) = (listeners.public()?, listeners.management()?);
     actix_web::rt::System::new().block_on(async move {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Config;
+use super::{Config, TracesConfig};
 use crate::access::scope::Scope;
 use crate::db::Url;
 
@@ -79,6 +79,7 @@ impl Config {
                 &format!("public.allowed_origins: `{origin}` does not read like https://app.example"),
             );
         }
+        findings.extend(self.traces.findings());
         findings
     }
 
@@ -93,6 +94,37 @@ impl Config {
             warnings.push("oauth.scope: without `account` no user can reach their own account".to_owned());
         }
         warnings
+    }
+}
+
+impl TracesConfig {
+    /// Everything wrong with these values, one line each.
+    pub(crate) fn findings(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        if !(0.0..=1.0).contains(&self.sample_ratio) {
+            findings.push("traces.sample_ratio: must be from 0 to 1".to_owned());
+        }
+        if self.service_name.is_empty() {
+            findings.push("traces.service_name: must not be empty".to_owned());
+        }
+        let endpoint = url::Url::parse(&self.endpoint).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        });
+        match endpoint {
+            _ if self.endpoint.is_empty() => {}
+            None => findings.push("traces.endpoint: does not read like http://127.0.0.1:4318".to_owned()),
+            Some(url) if !url.username().is_empty() || url.password().is_some() => {
+                findings.push("traces.endpoint: must not carry credentials".to_owned());
+            }
+            Some(url) if url.scheme() == "https" && !cfg!(feature = "tls") => {
+                findings.push("traces.endpoint: https needs a build with the feature `tls`".to_owned());
+            }
+            Some(_) => {}
+        }
+        findings
     }
 }
 
@@ -134,6 +166,13 @@ mod tests {
                 "issuer = 'https://x'\n[cleanup]\naudit_retention = '365s'",
                 "cleanup.audit_retention: must be at least 1d",
             ),
+            ("issuer = 'https://x'\n[traces]\nsample_ratio = 1.5", "traces.sample_ratio"),
+            ("issuer = 'https://x'\n[traces]\nsample_ratio = nan", "traces.sample_ratio"),
+            ("issuer = 'https://x'\n[traces]\nservice_name = ''", "traces.service_name"),
+            ("issuer = 'https://x'\n[traces]\nendpoint = '127.0.0.1:4318'", "traces.endpoint: does not read"),
+            ("issuer = 'https://x'\n[traces]\nendpoint = 'grpc://x:4317'", "traces.endpoint: does not read"),
+            ("issuer = 'https://x'\n[traces]\nendpoint = 'http://x:4318?a=b'", "traces.endpoint: does not read"),
+            ("issuer = 'https://x'\n[traces]\nendpoint = 'http://u:p@x:4318'", "traces.endpoint: must not carry"),
             ("issuer = 'https://x'\n[public]\nallowed_origins = ['https://a.example/']", "public.allowed_origins"),
         ] {
             let found = findings(file);

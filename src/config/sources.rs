@@ -186,6 +186,7 @@ fn typed(schema: &Schema, text: &str) -> Option<toml::Value> {
     match kind {
         "boolean" => text.parse().ok().map(toml::Value::Boolean),
         "integer" => text.parse().ok().map(toml::Value::Integer),
+        "number" => text.parse().ok().map(toml::Value::Float),
         "array" => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Some(toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect()))

@@ -17,6 +17,7 @@ use std::time::Duration;
 use diesel::QueryResult;
 use r2d2::Pool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::field::Empty;
 
 pub(crate) use cached::Cached;
 pub(crate) use connection::on;
@@ -26,6 +27,7 @@ pub use leader::Leader;
 
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::{Hold, Metrics};
+use crate::telemetry::SPANS;
 
 /// What a unit of work sees: the connection and the one time that all of it happens at.
 pub struct Tx<'c> {
@@ -177,16 +179,23 @@ impl Db {
         mode: Mode,
         work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Error> {
+        let span = self.shared.span(name, mode);
         let wait = self.shared.metrics.database_wait.start_timer();
-        let turn = tokio::time::timeout(self.shared.max_wait, self.turn(mode)).await.map_err(|_| Error::Overloaded)?;
-        wait.observe_duration();
+        let Ok(turn) = tokio::time::timeout(self.shared.max_wait, self.turn(mode)).await else {
+            span.record("otel.status_code", "error");
+            return Err(Error::Overloaded);
+        };
+        span.record("signet.wait_us", wait.stop_and_record() * 1e6);
 
         let shared = Arc::clone(&self.shared);
-        let span = tracing::Span::current();
         // A request that goes away does not take the work with it: once begun, it is finished and the turn given back.
         let blocking = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            span.in_scope(|| shared.run(name, mode, &work))
+            span.in_scope(|| {
+                shared.run(name, mode, &work).inspect_err(|_| {
+                    tracing::Span::current().record("otel.status_code", "error");
+                })
+            })
         });
         match tokio::time::timeout(DEADLINE, blocking).await {
             Ok(Ok(result)) => result,
@@ -216,6 +225,30 @@ impl Shared {
         }
     }
 
+    /// What a trace shows of a unit of work: its kind and name, how long it waited for its turn, how often it was begun
+    /// afresh. Without a trace, the span of the request, so that what is logged meanwhile has its id.
+    fn span(&self, name: &str, mode: Mode) -> tracing::Span {
+        let kind = match mode {
+            Mode::Read => "read",
+            Mode::Single => "statement",
+            Mode::Transaction => "transaction",
+        };
+        let system = match self.url {
+            Url::Postgres(_) => "postgresql",
+            Url::Sqlite(_) => "sqlite",
+        };
+        tracing::info_span!(
+            target: SPANS,
+            "transaction",
+            otel.name = %format_args!("{kind} {name}"),
+            db.system.name = system,
+            signet.wait_us = Empty,
+            signet.retries = Empty,
+            otel.status_code = Empty,
+        )
+        .or_current()
+    }
+
     fn run<T>(
         &self,
         name: &'static str,
@@ -229,7 +262,9 @@ impl Shared {
         let mut attempt = 1;
         loop {
             let mut pooled = self.pool.get().map_err(|error| Error::Unavailable(error.to_string()))?;
-            let error = match self.attempt(&mut pooled, mode, work) {
+            let outcome = self.attempt(&mut pooled, mode, work);
+            tracing::Span::current().record("signet.retries", attempt - 1);
+            let error = match outcome {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };

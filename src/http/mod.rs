@@ -10,3 +10,4 @@ pub mod origin;
 pub mod progress;
 pub mod query;
 pub mod respond;
+pub mod span;

@@ -67,14 +67,14 @@ impl RequestId {
         http.extensions().get::<Self>().cloned().unwrap_or_else(|| Self("".into()))
     }
 
-    /// Gives a request its id.
-    pub(super) fn assign(http: &impl HttpMessage, now: crate::clock::Timestamp) -> Self {
+    /// Gives a request its id: the caller's, or else `fresh`.
+    pub(super) fn assign(http: &impl HttpMessage, fresh: uuid::Uuid) -> Self {
         let sent = http.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let plain = sent.filter(|text| {
             (1..=MAX_REQUEST_ID_BYTES).contains(&text.len())
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
         });
-        let id = Self(plain.map_or_else(|| crate::random::uuid_v7(now).to_string().into(), Rc::from));
+        let id = Self(plain.map_or_else(|| fresh.to_string().into(), Rc::from));
         http.extensions_mut().insert(id.clone());
         id
     }
@@ -181,7 +181,7 @@ mod tests {
     fn a_request_id_is_taken_over_only_if_it_is_short_and_plain() {
         let assign = |sent: &str| {
             let request = TestRequest::default().insert_header((REQUEST_ID, sent)).to_http_request();
-            let id = RequestId::assign(&request, crate::clock::Timestamp::from_micros(0));
+            let id = RequestId::assign(&request, crate::random::uuid_v7(crate::clock::Timestamp::from_micros(0)));
             assert_eq!(RequestId::of(&request).0, id.0);
             id.0.to_string()
         };

@@ -8,29 +8,16 @@ use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, Method, StatusCode};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use futures_util::FutureExt;
-use tracing_actix_web::RootSpanBuilder;
 
 use super::origin::{REQUEST_ID, RequestId};
 use super::progress::{Begun, Progress};
+use super::span::Subject;
 use crate::app::App;
 use crate::error::Error;
-
-/// Gives each request its id and a span that carries it. No address, no user agent, no query: logs hold nothing personal.
-pub struct RequestSpan;
-
-impl RootSpanBuilder for RequestSpan {
-    fn on_request_start(request: &ServiceRequest) -> tracing::Span {
-        let now = request.app_data::<Data<App>>().map(|app| app.clock.now());
-        let id = RequestId::assign(request, now.expect("every listener carries the application"));
-        tracing::info_span!("request", request_id = %id.0, method = %request.method(), route = tracing::field::Empty)
-    }
-
-    fn on_request_end<B: MessageBody>(_: tracing::Span, _: &Result<ServiceResponse<B>, actix_web::Error>) {}
-}
 
 /// Around the whole service: every error gets its body, every answer its headers, every request its line and its count.
 pub async fn respond<B: MessageBody + 'static>(
@@ -40,7 +27,7 @@ pub async fn respond<B: MessageBody + 'static>(
     let begun = Instant::now();
     let app = Data::clone(request.app_data::<Data<App>>().expect("every listener carries the application"));
     let path = request.path().to_owned();
-    let route = request.match_pattern();
+    let subject = Subject::noted(&request);
     let id = RequestId::of(&request);
     let progress = request.conn_data::<Rc<Progress>>().cloned();
     let is_over = match &progress {
@@ -61,7 +48,7 @@ pub async fn respond<B: MessageBody + 'static>(
         response = replace(response, answer);
     }
     write_headers(response.headers_mut(), &id.0, app.config.is_https());
-    observe(&app, &response, route.as_deref(), begun);
+    observe(&app, &response, &subject, begun);
     if let Some(progress) = &progress {
         progress.answered(response.response().head().connection_type() == ConnectionType::Close);
     }
@@ -186,17 +173,14 @@ fn write_headers(headers: &mut HeaderMap, id: &str, is_https: bool) {
     headers.insert(REQUEST_ID, HeaderValue::from_str(id).expect("a request id is plain ASCII"));
 }
 
-/// One line and one count for each request. A route is its pattern, a method one of those that we know: labels are few.
-fn observe<B>(app: &App, response: &ServiceResponse<B>, route: Option<&str>, begun: Instant) {
-    let route = route.unwrap_or("(none)");
-    let known = [Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::PUT, Method::DELETE, Method::OPTIONS];
-    let method = response.request().method();
-    let method = if known.contains(method) { method.as_str() } else { "(other)" };
+/// One line and one count for each request.
+fn observe<B>(app: &App, response: &ServiceResponse<B>, subject: &Subject, begun: Instant) {
+    let (method, route) = (subject.method.unwrap_or("(other)"), subject.route.as_deref().unwrap_or("(none)"));
     let status = response.status();
     let took = begun.elapsed();
     app.metrics.http_requests.with_label_values(&[method, route, status.as_str()]).inc();
     app.metrics.http_latency.with_label_values(&[method, route]).observe(took.as_secs_f64());
-    tracing::Span::current().record("route", route);
+    subject.answered(status.as_u16());
     let (status, micros) = (status.as_u16(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     if status >= 500 {
         tracing::warn!(status, duration_us = micros, "request failed");

@@ -18,6 +18,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::random;
 use crate::session::Grant;
+use crate::telemetry::SPANS;
 
 /// Signs access tokens with the key whose time it is.
 pub struct Issuer {
@@ -126,6 +127,7 @@ impl Issuer {
             tracing::error!("no key may sign now, so no token can be issued");
             return Err(Error::Unavailable);
         };
+        let _span = tracing::info_span!(target: SPANS, "sign", signet.kid = signer.kid).entered();
         jsonwebtoken::encode(signer.header, &claims, signer.key).map_err(|error| {
             tracing::error!(%error, kid = signer.kid, "could not sign an access token");
             Error::Internal

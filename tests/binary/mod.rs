@@ -6,4 +6,5 @@ mod keys;
 mod readme;
 mod serve;
 mod sessions;
+mod traces;
 mod users;

@@ -1,6 +1,7 @@
 //! What tests stand on: a throw-away Postgres, services to talk to, a client to talk with.
 
 pub mod client;
+pub mod collector;
 pub mod postgres;
 pub mod program;
 pub mod prometheus;
