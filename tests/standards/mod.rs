@@ -11,6 +11,7 @@ mod discovery;
 mod http;
 mod keys;
 mod login;
+mod logs;
 mod oauth;
 mod passwords;
 mod refresh;
@@ -144,7 +145,7 @@ const BAR: &[(&str, Bar)] = &[
     ("G3", Covered),
     ("G4", Covered),
     ("G5", Covered),
-    ("G6", Covered), // but for traceparent
+    ("G6", Covered),
     ("Z1", Later(NO_ADMIN)),
     ("Z2", Covered),
     ("Z3", Covered),

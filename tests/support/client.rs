@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::http::{HeaderMap, Request};
 
-use super::PASSWORD;
+use super::{PASSWORD, secrets};
 
 /// Talks to one listener.
 #[derive(Clone)]
@@ -99,6 +99,7 @@ impl Client {
         content_type: Option<&str>,
         body: &[u8],
     ) -> Result<Answer, ureq::Error> {
+        secrets::note_request(&self.headers, body);
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -113,7 +114,9 @@ impl Client {
         };
         let mut response = sent?;
         let text = response.body_mut().read_to_string()?;
-        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), text })
+        let answer = Answer { status: response.status().as_u16(), headers: response.headers().clone(), text };
+        secrets::note_answer(&answer);
+        Ok(answer)
     }
 
     /// Sends bytes as they are, and returns all that comes back until the other side closes or `patience` ends.

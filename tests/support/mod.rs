@@ -5,6 +5,7 @@ pub mod collector;
 pub mod postgres;
 pub mod program;
 pub mod prometheus;
+pub mod secrets;
 pub mod server;
 pub mod token;
 

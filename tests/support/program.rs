@@ -1,6 +1,7 @@
 //! Runs the program in a folder of its own, with nothing in its environment but what a test puts there.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::Client;
+use super::{Client, secrets};
 
 /// A folder to run in.
 pub struct Place {
@@ -52,6 +53,9 @@ impl Place {
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
+        if name == "SIGNET_DATABASE__URL" {
+            secrets::note_database_url(value);
+        }
         self.environment.retain(|(own, _)| own != name);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
@@ -81,7 +85,9 @@ impl Place {
 
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).stdin(Stdio::null()).output().expect("the program runs")
+        let output = self.command(arguments).stdin(Stdio::null()).output().expect("the program runs");
+        secrets::pass_on(&String::from_utf8_lossy(&output.stderr));
+        output
     }
 
     /// Runs a command to its end with something on its standard input.
@@ -123,9 +129,38 @@ impl Place {
 
     /// Starts a command that listens and waits until it does.
     pub fn start(&self, arguments: &[&str]) -> Service {
+        let mut service = self.spawn(arguments);
+        let line = service.wait_for("listening");
+        // `"public":"ADDRESS"` or, for people, `public=ADDRESS`.
+        let address = |name: &str| {
+            let (_, rest) =
+                line.split_once(&format!("{name}\":\"")).or_else(|| line.split_once(&format!("{name}=")))?;
+            Some(format!("http://{}", rest.split(['"', ' ']).next()?))
+        };
+        service.url = address("public").expect("an address");
+        service.management_url = address("management").expect("an address");
+        service
+    }
+
+    /// Starts `serve` at a level at which it does not say where it listens.
+    pub fn serve_quietly(self, level: &str) -> (Self, Service) {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a free port");
+        let place = self.with("SIGNET_LOG__LEVEL", level).with("SIGNET_PUBLIC__LISTEN", &port.to_string());
+        let mut service = place.spawn(&["serve"]);
+        service.url = format!("http://{port}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(port).is_err() {
+            assert!(Instant::now() < deadline, "it does not listen:\n{}", service.log().join("\n"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        (place, service)
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Service {
         let mut command = self.command(arguments);
         // `dev` is quiet otherwise, and this is how the ports are learned.
-        for (name, value) in [("SIGNET_LOG__LEVEL", "info"), ("SIGNET_LOG__FORMAT", "json")] {
+        let level = if secrets::are_noted() { "debug" } else { "info" };
+        for (name, value) in [("SIGNET_LOG__LEVEL", level), ("SIGNET_LOG__FORMAT", "json")] {
             if !self.environment.iter().any(|(own, _)| own == name) {
                 command.env(name, value);
             }
@@ -142,15 +177,11 @@ impl Place {
         let written = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                secrets::pass_on(&line);
                 written.lock().expect("nobody panics here").push(line);
             }
         });
-        let mut service = Service { child, log, heard: 0, url: String::new(), management_url: String::new() };
-        let line = service.wait_for("\"listening\"");
-        let line: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
-        service.url = format!("http://{}", line["public"].as_str().expect("an address"));
-        service.management_url = format!("http://{}", line["management"].as_str().expect("an address"));
-        service
+        Service { child, log, heard: 0, url: String::new(), management_url: String::new() }
     }
 }
 

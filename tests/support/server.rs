@@ -15,7 +15,7 @@ use signet::db::{Conn, Url, migrations};
 use signet::token::key_file;
 use tempfile::TempDir;
 
-use super::{Client, postgres};
+use super::{Client, postgres, secrets};
 
 /// Which database a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +107,8 @@ impl Server {
             config.issuer.clone_from(&url);
         }
         change(&mut config);
+        secrets::watch();
+        secrets::note_config(&config);
         let instance = Instance::launch(&config, &clock, listeners);
         Self { url, management_url, clock, config, dir, _instance: instance }
     }
