@@ -11,15 +11,16 @@ use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use tracing_actix_web::TracingLogger;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, disagreement};
 use crate::config::Config;
-use crate::db::migrations;
-use crate::db::{Db, Url};
+use crate::db::{self, Db, Url, migrations};
 use crate::hasher::Hasher;
+use crate::http::health::Health;
 use crate::http::progress;
 use crate::http::respond::respond;
 use crate::http::span::RequestSpan;
 use crate::jobs;
+use crate::machine;
 use crate::metrics::Metrics;
 use crate::routes::{self, Route};
 use crate::session::family::Rules;
@@ -47,6 +48,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Set when the service is about to stop, so that it is not sent any more work.
     pub draining: AtomicBool,
+    /// What readiness was answered last.
+    pub health: Health,
 }
 
 /// Why a service cannot start; one line.
@@ -55,6 +58,9 @@ pub enum StartError {
     /// Values of the configuration.
     #[error("the configuration is invalid: {}", .0.join("; "))]
     Config(Vec<String>),
+    /// The machine, or the database as it is set up.
+    #[error("{}", .0.join("; "))]
+    Refused(Vec<String>),
     /// The database or its schema.
     #[error(transparent)]
     Database(#[from] migrations::Error),
@@ -80,18 +86,27 @@ impl App {
             return Err(StartError::Config(findings));
         }
         let url: Url = config.database.url.0.parse().expect("the configuration was checked");
-        migrations::require_current(&url)?;
+        let now = clock.now();
+        let inspection = db::inspect(&url, config.database.pool_size)?;
+        inspection.schema.require_current(&url)?;
+        let refused = [machine::findings(&config, now), inspection.errors].concat();
+        if !refused.is_empty() {
+            return Err(StartError::Refused(refused));
+        }
         let metrics = Metrics::default();
         // The revision is what whoever builds says it is: asking Git here would make builds differ by their checkout.
         let revision = option_env!("SIGNET_REVISION").filter(|name| !name.is_empty()).unwrap_or("unknown");
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         routes::count_from_zero(&metrics);
-        let keys = Keys::open(config.keys.dir.clone(), config.token.access_ttl.0, clock.now(), metrics.clone())?;
+        let keys = Keys::open(config.keys.dir.clone(), config.token.access_ttl.0, now, metrics.clone())?;
         // Last, so that a service that cannot start says why and nothing else.
-        for warning in config.warnings().iter().chain(keys.warnings()) {
+        let apart = inspection.time.and_then(|time| disagreement(time.as_seconds() - now.as_seconds()));
+        let warnings = config.warnings().into_iter().chain(inspection.warnings).chain(apart);
+        for warning in warnings.chain(keys.warnings().iter().cloned()) {
             tracing::warn!("{warning}");
         }
         let database = &config.database;
+        let url = url.named(&format!("{}{}", db::NAME_PREFIX, config.agreement()));
         Ok(Self {
             db: Db::open(url, database.pool_size, database.max_wait.0, clock.clone(), metrics.clone()),
             hasher: Hasher::start(&config.hashing, metrics.clone())?,
@@ -101,6 +116,7 @@ impl App {
             clock,
             metrics,
             draining: AtomicBool::new(false),
+            health: Health::default(),
             config,
         })
     }
@@ -155,8 +171,8 @@ impl Listeners {
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection may be silent between two requests for this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long requests under way may go on after the order to stop.
-const DRAIN_SECONDS: u64 = 20;
+/// Nobody waits long for what operators ask.
+const MANAGEMENT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// A service that listens.
 pub struct Running {
@@ -177,8 +193,8 @@ impl Running {
         };
         let app = Data::new(app);
         Ok(Self {
-            public: serve(&app, routes::PUBLIC, listeners.public, workers)?,
-            management: serve(&app, routes::MANAGEMENT, listeners.management, 1)?,
+            public: serve(&app, routes::PUBLIC, listeners.public, workers, app.config.shutdown.deadline.0)?,
+            management: serve(&app, routes::MANAGEMENT, listeners.management, 1, MANAGEMENT_DEADLINE)?,
             app,
         })
     }
@@ -212,10 +228,15 @@ impl Stopper {
         self.app.keys.reload(self.app.clock.now());
     }
 
+    /// Says that it is about to stop: readiness is refused, and every answer ends its connection. All is served still.
+    pub fn drain(&self) {
+        self.app.draining.store(true, Ordering::SeqCst);
+    }
+
     /// Takes no more connections, finishes what is under way, and ends. The management listener goes last, so that it
     /// can say "draining" meanwhile.
     pub async fn stop(&self) {
-        self.app.draining.store(true, Ordering::SeqCst);
+        self.drain();
         let [public, management] = &self.handles;
         public.stop(true).await;
         management.stop(true).await;
@@ -228,7 +249,13 @@ impl Stopper {
     }
 }
 
-fn serve(app: &Data<App>, routes: &'static [Route], listener: TcpListener, workers: usize) -> std::io::Result<Server> {
+fn serve(
+    app: &Data<App>,
+    routes: &'static [Route],
+    listener: TcpListener,
+    workers: usize,
+    deadline: Duration,
+) -> std::io::Result<Server> {
     let app = Data::clone(app);
     let server = HttpServer::new(move || {
         Actix::new()
@@ -241,7 +268,7 @@ fn serve(app: &Data<App>, routes: &'static [Route], listener: TcpListener, worke
     .client_request_timeout(HEAD_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
     .on_connect(progress::watch(KEEP_ALIVE + HEAD_TIMEOUT))
-    .shutdown_timeout(DRAIN_SECONDS)
+    .shutdown_timeout(deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0))
     .disable_signals()
     .listen(listener)?;
     Ok(server.run())

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
+use crate::token::keyring::CLOCK_SKEW;
+
 /// A point in time: microseconds since 1970-01-01T00:00:00Z, the resolution both databases keep.
 #[derive(
     Clone,
@@ -87,6 +89,12 @@ impl schemars::JsonSchema for Timestamp {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({"type": "string", "format": "date-time", "description": "RFC 3339, UTC"})
     }
+}
+
+/// What is to be said if a database's clock is so many seconds ahead of ours; tokens would be refused by other instances.
+pub fn disagreement(seconds: i64) -> Option<String> {
+    let apart = seconds.unsigned_abs();
+    (apart > CLOCK_SKEW.as_secs()).then(|| format!("this machine's clock and the database's are {apart} s apart"))
 }
 
 /// Where the application reads the time. Clones share one clock.

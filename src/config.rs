@@ -1,6 +1,7 @@
 //! Configuration: `signet.toml`, then `SIGNET_…` environment variables on top. The doc comments are the reference:
 //! `docs/configuration.md` is made from them.
 
+mod agreement;
 mod findings;
 #[cfg(test)]
 mod reference;
@@ -54,6 +55,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Traces.
     pub traces: TracesConfig,
+    /// How the service ends.
+    pub shutdown: ShutdownConfig,
 }
 
 /// The public listener.
@@ -249,6 +252,16 @@ impl Default for HashingConfig {
     }
 }
 
+impl HashingConfig {
+    /// How many threads hash here.
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads,
+        }
+    }
+}
+
 /// The token endpoint.
 #[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -310,6 +323,23 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// `json` for machines, `text` for people. `dev` writes text.
     pub format: LogFormat,
+}
+
+/// How the service ends.
+#[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownConfig {
+    /// How long after SIGTERM it still serves while `/health/ready` says `draining`, so that balancers notice. `dev` does
+    /// without, and Ctrl-C (SIGINT) never waits.
+    pub delay: Period,
+    /// How long requests under way may then take to finish. Kubernetes kills after 30 s in all unless told otherwise.
+    pub deadline: Period,
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> Self {
+        Self { delay: Period(Duration::from_secs(5)), deadline: Period(Duration::from_secs(20)) }
+    }
 }
 
 /// See [`LogConfig::level`].

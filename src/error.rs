@@ -279,15 +279,10 @@ impl actix_web::ResponseError for Error {
 impl From<db::Error> for Error {
     fn from(error: db::Error) -> Self {
         match error {
+            // Whatever it was, the database layer has counted it and told the log.
             db::Error::Overloaded => Self::Overloaded { retry_after_seconds: 1 },
-            db::Error::Unavailable(_) => {
-                tracing::warn!(%error, "the database did not answer");
-                Self::Unavailable
-            }
-            db::Error::Failed(_) => {
-                tracing::error!(%error, "a defect: a database statement failed");
-                Self::Internal
-            }
+            db::Error::Unavailable(_) => Self::Unavailable,
+            db::Error::Failed(_) => Self::Internal,
         }
     }
 }

@@ -91,10 +91,7 @@ impl Hasher {
     /// # Panics
     /// If the parameters are out of Argon2's bounds, which [`Config::findings`](crate::config::Config::findings) excludes.
     pub fn start(config: &HashingConfig, metrics: Metrics) -> std::io::Result<Self> {
-        let threads = match config.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            threads => threads,
-        };
+        let threads = config.threads();
         metrics.hash_threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
         let params = Params::new(config.memory_kib, config.iterations, config.parallelism, None)
             .expect("the configuration was checked");
@@ -139,6 +136,11 @@ impl Hasher {
         self.queue(password, Task::Verify { stored, reply })?;
         let verdict = answer.await.unwrap_or(Err(Error::Overloaded { wait: self.max_wait }))?;
         Ok(if is_decoy { Verdict::Wrong } else { verdict })
+    }
+
+    /// Whether a log-in would be refused now.
+    pub fn is_saturated(&self) -> bool {
+        self.load.expected_wait() > self.max_wait
     }
 
     fn queue(&self, password: &Password, task: Task) -> Result<(), Error> {

@@ -18,8 +18,8 @@
 //! # Where things are
 //!
 //! Features: [`account`], [`session`], [`token`], [`oauth`], [`audit`], [`cleanup`]. Rules that know neither HTTP nor SQL:
-//! [`access`], [`session::family`], [`token::keyring`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`]. What holds it
-//! together: [`app`], [`routes`], [`error`], [`config`], [`metrics`], [`telemetry`], [`cli`].
+//! [`access`], [`session::family`], [`token::keyring`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`], [`machine`]. What
+//! holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`], [`telemetry`], [`cli`].
 
 pub mod access;
 pub mod account;
@@ -37,6 +37,7 @@ mod generated;
 pub mod hasher;
 pub mod http;
 pub mod jobs;
+pub mod machine;
 pub mod metrics;
 pub mod oauth;
 mod random;

@@ -224,9 +224,12 @@ metrics! {
         "signet_database_transaction_duration_seconds", "Time of each named unit of work, retries included.";
     database_retries: counters { name: WORK } =
         "signet_database_retries_total", "Transactions begun afresh after a serialization failure or deadlock.";
-    database_failures: counters { kind: Known(&["overloaded", "unavailable", "failed"]) } =
-        "signet_database_failures_total",
-        "Units of work without a result: no connection became free, the database is away or cannot now, a statement is wrong.";
+    database_failures: counters { kind: Known(&crate::db::Kind::NAMES) } =
+        "signet_database_failures_total", "Units of work that the database did not do, by what kept it from it.";
+    database_clock_offset: gauge {} = "signet_database_clock_offset_seconds",
+        "How far the database's clock was ahead of ours when readiness was last asked; 0 on SQLite.";
+    ready: gauges { part: Described("the members of the answer of `/health/ready`") } =
+        "signet_ready", "1 if this part was well when readiness was last asked, else 0; not each of them decides.";
     trace_spans: counters { outcome: Known(&["exported", "failed", "dropped"]) } = "signet_trace_spans_total",
         "Spans for the trace collector: exported, failed (not taken) or dropped (the queue was full).";
     keys: gauges { state: Known(&crate::token::keyring::State::NAMES) } = "signet_keys", "Keys in the ring, by state.";

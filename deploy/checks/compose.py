@@ -81,6 +81,9 @@ def against_promises(compose, root):
         demand(service.get("read_only") is True and service.get("cap_drop") == ["ALL"], name, "must be denied what signet is")
         demand("database" not in service.get("networks", []), name, "must not reach the database")
     demand(services["grafana"].get("networks") == ["observers"], "grafana", "must reach prometheus and nobody else")
+    asks = (services["signet"].get("healthcheck") or {}).get("test")
+    own = isinstance(asks, list) and asks[:3] == ["CMD", "/usr/local/bin/signet", "healthcheck"]
+    demand(own, "signet", "must have a healthcheck that runs signet healthcheck; the image has no other program")
 
     demand(services["keys"].get("network_mode") == "none", "keys", "writes keys and must have no network")
     demand(not list(published(services["postgres"])), "postgres", "must publish no port")

@@ -1,42 +1,40 @@
 //! `signet check`: everything that would keep `serve` from working, before it is started.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::{Failure, config_of_command};
 use crate::app::Listeners;
-use crate::clock::Clock;
-use crate::config::Config;
-use crate::db::migrations;
-use crate::db::{Url, server_time};
+use crate::clock::{Clock, Timestamp, disagreement};
+use crate::config::{Config, one_line};
+use crate::db::{self, Url};
+use crate::machine;
 use crate::token::key_file;
-use crate::token::keyring::CLOCK_SKEW;
 use crate::token::keys;
+
+/// What was found, one line each.
+#[derive(Default)]
+struct Found {
+    errors: Vec<String>,
+    warnings: Vec<String>,
+}
 
 pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     let config = config_of_command(path)?;
-    let mut findings = config.findings();
-    findings.extend(of_listeners(&config));
-    let mut warnings = config.warnings();
-    match key_file::read_folder(&config.keys.dir) {
-        Ok(folder) => {
-            warnings.extend(folder.warnings);
-            let (dir, now) = (&config.keys.dir, Clock::system().now());
-            let ring = keys::signing_ring(dir, folder.keys, config.token.access_ttl.0, now);
-            findings.extend(ring.err().map(|error| error.to_string()));
-        }
-        Err(error) => findings.push(error.to_string()),
-    }
+    let now = Clock::system().now();
+    let mut found = Found { errors: config.findings(), warnings: config.warnings() };
+    found.errors.extend(machine::findings(&config, now));
+    found.errors.extend(Listeners::bind(&config).err().map(|error| error.to_string()));
+    look_at_keys(&config, now, &mut found);
     if let Ok(url) = config.database.url.0.parse::<Url>() {
-        findings.extend(of_database(&url));
+        look_at_database(&config, &url, now, &mut found);
     }
-    for warning in warnings {
-        println!("warning: {warning}");
+    for warning in &found.warnings {
+        println!("warning: {}", one_line(warning));
     }
-    for finding in &findings {
-        println!("finding: {finding}");
+    for error in &found.errors {
+        println!("finding: {}", one_line(error));
     }
-    match findings.len() {
+    match found.errors.len() {
         0 => {
             println!("ok: serve can start");
             Ok(())
@@ -45,29 +43,27 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     }
 }
 
-fn of_listeners(config: &Config) -> Option<String> {
-    Listeners::bind(config).err().map(|error| error.to_string())
+fn look_at_keys(config: &Config, now: Timestamp, found: &mut Found) {
+    match key_file::read_folder(&config.keys.dir) {
+        Ok(folder) => {
+            found.warnings.extend(folder.warnings);
+            let ring = keys::signing_ring(&config.keys.dir, folder.keys, config.token.access_ttl.0, now);
+            found.errors.extend(ring.err().map(|error| error.to_string()));
+        }
+        Err(error) => found.errors.push(error.to_string()),
+    }
 }
 
-fn of_database(url: &Url) -> Vec<String> {
-    let schema = migrations::require_current(url);
-    let is_reachable = !matches!(schema, Err(migrations::Error::Connect { .. } | migrations::Error::Failed(_)));
-    let mut findings: Vec<String> = schema.err().map(|error| error.to_string()).into_iter().collect();
-    if !is_reachable {
-        return findings;
-    }
-    let here = Clock::system().now();
-    if let Ok(Some(there)) = server_time(url) {
-        let apart = here.since(there).max(there.since(here));
-        if apart > CLOCK_SKEW {
-            findings.push(format!("this machine's clock and the database's are {} s apart", apart.as_secs()));
+fn look_at_database(config: &Config, url: &Url, now: Timestamp, found: &mut Found) {
+    match db::inspect(url, config.database.pool_size) {
+        Err(error) => found.errors.push(error.to_string()),
+        Ok(inspection) => {
+            found.errors.extend(inspection.schema.require_current(url).err().map(|error| error.to_string()));
+            found.errors.extend(inspection.errors);
+            found.warnings.extend(inspection.warnings);
+            // `serve` only warns of this: when the server's clock is wrong the instances still agree with each other.
+            let apart = inspection.time.and_then(|time| disagreement(time.as_seconds() - now.as_seconds()));
+            found.errors.extend(apart);
         }
     }
-    if here.since(RELEASED) == Duration::ZERO {
-        findings.push(format!("this machine's clock says {here}, which is before this release was made"));
-    }
-    findings
 }
-
-/// No honest clock is behind this: 2026-11-01.
-const RELEASED: crate::clock::Timestamp = crate::clock::Timestamp::from_micros(1_793_491_200_000_000);

@@ -26,6 +26,7 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> Result<(), Fail
         ("keys.dir", data.join("keys").display().to_string()),
         ("log.format", "text".to_owned()),
         ("log.level", "warn".to_owned()),
+        ("shutdown.delay", "0s".to_owned()),
     ];
     let mut config = sources.config()?;
     let export = telemetry::start(&config);

@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod cleanup;
 mod dev;
+mod healthcheck;
 mod keys;
 mod migrate;
 mod openapi;
@@ -47,6 +48,8 @@ enum Command {
     Migrate,
     /// Look for everything that would keep `serve` from working, one line for each finding
     Check,
+    /// Ask the running service how it is: exit code 0 if it is well
+    Healthcheck(healthcheck::Arguments),
     /// Make, list and export signing keys
     #[command(subcommand)]
     Keys(keys::Command),
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(path, &arguments),
         Command::Migrate => migrate::run(path),
         Command::Check => check::run(path),
+        Command::Healthcheck(arguments) => healthcheck::run(path, &arguments),
         Command::Keys(command) => keys::run(path, command),
         Command::Users(command) => users::run(path, command),
         Command::Sessions(command) => sessions::run(path, command),

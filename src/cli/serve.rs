@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,7 +20,8 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// Builds the service, serves, and ends on SIGTERM or SIGINT once the requests under way are answered, or at once on the
-/// second one. SIGHUP reads the keys again.
+/// second one. Before SIGTERM takes effect balancers are given `shutdown.delay` to notice; at Ctrl-C a person waits.
+/// SIGHUP reads the keys again.
 pub(super) fn until_stopped(
     config: Config,
     listeners: Listeners,
@@ -32,37 +34,53 @@ pub(super) fn until_stopped(
     }
     let config = app.config.clone();
     let (public, management) = (listeners.public()?, listeners.management()?);
-    actix_web::rt::System::new().block_on(async move {
+    let system = actix_web::rt::System::new();
+    let outcome = system.block_on(async move {
+        let delay = config.shutdown.delay.0;
         let running = Running::start(app, listeners).map_err(StartError::Io)?;
         let stopper = Arc::new(running.stopper());
-        let signals = tokio::task::spawn(obey_signals(Arc::clone(&stopper))?);
+        let signals = tokio::task::spawn(obey_signals(Arc::clone(&stopper), delay)?);
         tracing::info!(%public, %management, issuer = config.issuer, "listening");
         started(&config);
         let outcome = running.run().await;
         signals.abort();
         tracing::info!("stopped");
         outcome.map_err(Failure::from)
-    })
+    });
+    // Not taken apart: that would wait for the thread of a job that waits for a disk or a database which answers nothing.
+    std::mem::forget(system);
+    outcome
 }
 
-fn obey_signals(stopper: Arc<Stopper>) -> std::io::Result<impl Future<Output = ()>> {
+fn obey_signals(stopper: Arc<Stopper>, delay: Duration) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     Ok(async move {
-        loop {
+        let delay = loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break delay,
+                _ = interrupt.recv() => break Duration::ZERO,
                 _ = hang_up.recv() => {
                     let stopper = Arc::clone(&stopper);
                     drop(tokio::task::spawn_blocking(move || stopper.reload_keys()).await);
                 }
             }
-        }
-        tracing::info!("stopping: no more connections are taken, requests under way are finished");
+        };
+        let stop = async {
+            stopper.drain();
+            if !delay.is_zero() {
+                tracing::info!(
+                    delay_seconds = delay.as_secs_f64(),
+                    "stopping: not ready any more, and serving until balancers know"
+                );
+                tokio::time::sleep(delay).await;
+            }
+            tracing::info!("stopping: no more connections are taken, requests under way are finished");
+            stopper.stop().await;
+        };
         tokio::select! {
-            () = stopper.stop() => {}
+            () = stop => {}
             _ = terminate.recv() => stopper.halt().await,
             _ = interrupt.recv() => stopper.halt().await,
         }

@@ -8,6 +8,16 @@ use crate::db::Url;
 
 /// The longest life of an access token.
 const MAX_ACCESS_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The longest life of a session: no calendar that a database keeps ends within it.
+const MAX_SESSION_TTL: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// More than any machine has a use for; a slip of the keyboard is found here and not by the operating system.
+const MAX_THREADS: usize = 1024;
+const MAX_CONNECTIONS: u32 = 10_000;
+const MAX_SHUTDOWN_DELAY: Duration = Duration::from_secs(600);
+/// A client has gone when it waited for this long.
+const LONG_WAIT: Duration = Duration::from_secs(10);
+/// Fewer random bytes than this can be guessed.
+const MIN_PEPPER_BYTES: usize = 16;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -37,8 +47,28 @@ impl Config {
                     url.scheme() == "https" || is_loopback(&url),
                     "issuer: must be https, except on loopback: tokens and passwords would travel in clear",
                 );
+                demand(
+                    url.username().is_empty() && url.password().is_none(),
+                    "issuer: must have neither user nor password; it is in every token",
+                );
+                let normal = url.as_str().trim_end_matches('/');
+                demand(
+                    self.issuer.trim_end_matches('/') == normal,
+                    &format!("issuer: reads `{normal}` in full, and verifiers compare it byte by byte"),
+                );
             }
         }
+        demand(self.audience.trim() == self.audience, "audience: must not begin or end with a space");
+        demand(
+            self.public.listen.port() == 0 || self.public.listen != self.management.listen,
+            "management.listen: must be another address than public.listen",
+        );
+        demand(self.public.workers <= MAX_THREADS, "public.workers: must be at most 1024");
+        demand(self.hashing.threads <= MAX_THREADS, "hashing.threads: must be at most 1024");
+        demand(self.database.pool_size <= MAX_CONNECTIONS, "database.pool_size: must be at most 10000");
+        demand(self.session.max_ttl.0 <= MAX_SESSION_TTL, "session.max_ttl: must be at most 3650d");
+        demand(self.shutdown.delay.0 <= MAX_SHUTDOWN_DELAY, "shutdown.delay: must be at most 10m");
+        demand(!self.shutdown.deadline.0.is_zero(), "shutdown.deadline: must be longer than 0s");
         demand(
             self.database.url.0.parse::<Url>().is_ok(),
             "database.url: reads postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH",
@@ -86,12 +116,54 @@ impl Config {
     /// What works but is weaker than it should be, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let hashing = &self.hashing;
-        if hashing.memory_kib < 19_456 || hashing.iterations < 2 {
-            warnings.push("hashing: less than 19456 KiB and 2 iterations, the least that OWASP recommends".to_owned());
-        }
-        if !self.oauth.scope.contains(Scope::ACCOUNT) {
-            warnings.push("oauth.scope: without `account` no user can reach their own account".to_owned());
+        let mut warn = |holds: bool, otherwise: &str| {
+            if !holds {
+                warnings.push(otherwise.to_owned());
+            }
+        };
+        let Self { hashing, session, .. } = self;
+        warn(
+            hashing.memory_kib >= 19_456 && hashing.iterations >= 2,
+            "hashing: less than 19456 KiB and 2 iterations, the least that OWASP recommends",
+        );
+        warn(
+            hashing.pepper.0.is_empty() || hashing.pepper.0.len() >= MIN_PEPPER_BYTES,
+            "hashing.pepper: shorter than 16 bytes, and so likely to be guessed",
+        );
+        warn(hashing.max_wait.0 <= LONG_WAIT, "hashing.max_wait: longer than 10s; clients have gone by then");
+        warn(self.database.max_wait.0 <= LONG_WAIT, "database.max_wait: longer than 10s; clients have gone by then");
+        warn(
+            self.oauth.scope.contains(Scope::ACCOUNT),
+            "oauth.scope: without `account` no user can reach their own account",
+        );
+        warn(
+            session.grace < session.idle_ttl,
+            "session.grace: not shorter than session.idle_ttl, so a stolen token is never noticed",
+        );
+        warn(
+            session.recovery.is_none_or(|recovery| recovery.0.is_zero() || recovery > session.grace),
+            "session.recovery: not longer than session.grace, so it has no effect",
+        );
+        warn(
+            self.token.access_ttl <= session.max_ttl,
+            "token.access_ttl: longer than session.max_ttl, so tokens outlive every session",
+        );
+        let proxies = &self.public.trusted_proxies;
+        warn(
+            proxies.iter().all(|network| network.prefix_len() > 0),
+            "public.trusted_proxies: everybody is a trusted proxy, so everybody chooses the address that is audited",
+        );
+        let is_local = url::Url::parse(&self.issuer).is_ok_and(|url| is_loopback(&url));
+        warn(
+            !is_local || self.public.listen.ip().is_loopback(),
+            "issuer: is a loopback address, while public.listen is not: nobody elsewhere can verify tokens",
+        );
+        for origin in &self.public.allowed_origins {
+            let url = url::Url::parse(origin).ok().filter(|url| url.scheme() != "https" && !is_loopback(url));
+            warn(
+                url.is_none(),
+                &format!("public.allowed_origins: `{origin}` is not https: anybody on the way is that page"),
+            );
         }
         warnings
     }
@@ -174,9 +246,59 @@ mod tests {
             ("issuer = 'https://x'\n[traces]\nendpoint = 'http://x:4318?a=b'", "traces.endpoint: does not read"),
             ("issuer = 'https://x'\n[traces]\nendpoint = 'http://u:p@x:4318'", "traces.endpoint: must not carry"),
             ("issuer = 'https://x'\n[public]\nallowed_origins = ['https://a.example/']", "public.allowed_origins"),
+            ("issuer = 'not a url'", "issuer: is not an http(s) URL"),
+            ("issuer = 'https://id.example?x'", "issuer: must have neither query"),
+            ("issuer = 'https://u:p@id.example'", "issuer: must have neither user"),
+            ("issuer = 'HTTPS://id.example'", "issuer: reads `https://id.example`"),
+            ("issuer = ' https://id.example'", "issuer: reads `https://id.example`"),
+            ("issuer = 'https://id.example:443/auth'", "issuer: reads `https://id.example/auth`"),
+            ("audience = ' orders'", "audience: "),
+            ("public.listen = '0.0.0.0:1'\nmanagement.listen = '0.0.0.0:1'", "management.listen: must be another"),
+            ("public.workers = 1025", "public.workers: "),
+            ("hashing.threads = 1025", "hashing.threads: "),
+            ("hashing.max_wait = '0s'", "hashing.max_wait: "),
+            ("hashing.memory_kib = 7", "hashing: memory_kib"),
+            ("hashing.iterations = 0", "hashing: memory_kib"),
+            ("hashing.parallelism = 0", "hashing: memory_kib"),
+            ("database.pool_size = 0", "database.pool_size: must be at least 1"),
+            ("database.pool_size = 10001", "database.pool_size: must be at most"),
+            ("database.max_wait = '0s'", "database.max_wait: "),
+            ("token.access_ttl = '999ms'", "token.access_ttl: must be at least 1s"),
+            ("session.idle_ttl = '0s'", "session.idle_ttl: must be longer"),
+            ("session.idle_ttl = '31d'", "session.idle_ttl: must not exceed"),
+            ("session.max_ttl = '3651d'", "session.max_ttl: "),
+            ("oauth.default_client = ''", "oauth.default_client: "),
+            ("oauth.public_clients = ['a b']", "oauth.public_clients: "),
+            ("shutdown.delay = '11m'", "shutdown.delay: "),
+            ("shutdown.deadline = '0s'", "shutdown.deadline: "),
         ] {
             let found = findings(file);
             assert!(found.iter().any(|line| line.starts_with(finding)), "{file}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn each_unwise_value_is_a_warning() {
+        let warnings = |file: &str| toml::from_str::<Config>(file).expect("parses").warnings();
+        assert_eq!(warnings("issuer = 'https://id.example'"), Vec::<String>::new());
+        assert_eq!(warnings("session.recovery = '0s'"), Vec::<String>::new(), "strict rotation");
+        for (file, warning) in [
+            ("hashing.memory_kib = 19455", "hashing: less than"),
+            ("hashing.iterations = 1", "hashing: less than"),
+            ("hashing.pepper = 'short'", "hashing.pepper: "),
+            ("hashing.max_wait = '11s'", "hashing.max_wait: "),
+            ("database.max_wait = '11s'", "database.max_wait: "),
+            ("oauth.scope = 'read'", "oauth.scope: "),
+            ("session.grace = '7d'", "session.grace: "),
+            ("session.recovery = '30s'", "session.recovery: "),
+            ("token.access_ttl = '8d'\nsession.max_ttl = '7d'", "token.access_ttl: "),
+            ("public.trusted_proxies = ['0.0.0.0/0']", "public.trusted_proxies: "),
+            ("public.trusted_proxies = ['10.0.0.0/8', '::/0']", "public.trusted_proxies: "),
+            ("issuer = 'http://localhost:8080'\npublic.listen = '0.0.0.0:8080'", "issuer: is a loopback"),
+            ("public.allowed_origins = ['http://app.example']", "public.allowed_origins: "),
+        ] {
+            let found = warnings(file);
+            assert!(found.len() == 1 && found[0].starts_with(warning), "{file}: {found:?}");
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
-use diesel::result::{ConnectionError, DatabaseErrorKind};
+use diesel::result::ConnectionError;
 use diesel::{Connection, PgConnection, QueryResult, SqliteConnection};
 
 /// A connection to either database. Run queries on it with `on!`.
@@ -105,6 +106,14 @@ const NETWORK_TIMEOUT: Duration = Duration::from_secs(5);
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Url {
+    /// The same, with connections that carry this name in `pg_stat_activity`; what the operator wrote in the URI stands.
+    pub(crate) fn named(self, name: &str) -> Self {
+        match self {
+            Self::Postgres(uri) => Self::Postgres(with_parameter(uri, "application_name", name)),
+            Self::Sqlite(path) => Self::Sqlite(path),
+        }
+    }
+
     /// Connects and sets the connection up.
     ///
     /// # Errors
@@ -153,14 +162,15 @@ fn with_network_timeouts(uri: &str) -> String {
         ("keepalives_count", "3".to_owned()),
         ("application_name", "signet".to_owned()),
     ];
-    let mut uri = uri.to_owned();
-    for (key, value) in defaults {
-        if !uri.contains(&format!("{key}=")) {
-            let separator = if uri.contains('?') { '&' } else { '?' };
-            uri.push_str(&format!("{separator}{key}={value}"));
-        }
+    defaults.into_iter().fold(uri.to_owned(), |uri, (key, value)| with_parameter(uri, key, &value))
+}
+
+fn with_parameter(uri: String, key: &str, value: &str) -> String {
+    if uri.contains(&format!("{key}=")) {
+        return uri;
     }
-    uri
+    let separator = if uri.contains('?') { '&' } else { '?' };
+    format!("{uri}{separator}{key}={value}")
 }
 
 /// A pooled connection. `lost` is set by [`Db`](super::Db) as soon as a statement reports that the server is gone.
@@ -171,15 +181,21 @@ pub(super) struct Pooled {
 
 /// Makes connections for r2d2. It does not test them at check-out: that would cost a round trip for each use, and a lost
 /// connection is known by its first failing statement.
-#[derive(Debug)]
-pub(super) struct Manager(pub(super) Url);
+pub(super) struct Manager {
+    pub(super) url: Url,
+    /// Why the last attempt to connect failed; r2d2 tells only the first of those who wait.
+    pub(super) trouble: Arc<Mutex<Option<String>>>,
+}
 
 impl r2d2::ManageConnection for Manager {
     type Connection = Pooled;
     type Error = ConnectionError;
 
     fn connect(&self) -> Result<Pooled, ConnectionError> {
-        Ok(Pooled { conn: self.0.connect()?, lost: false })
+        let made = self.url.connect();
+        let trouble = made.as_ref().err().map(ToString::to_string);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        Ok(Pooled { conn: made?, lost: false })
     }
 
     fn is_valid(&self, _: &mut Pooled) -> Result<(), ConnectionError> {
@@ -188,75 +204,6 @@ impl r2d2::ManageConnection for Manager {
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {
         std::thread::panicking() || pooled.lost || pooled.conn.is_mid_transaction()
-    }
-}
-
-/// What a failed statement means for the caller and for the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// The database asks for another try: a serialization failure or a deadlock.
-    Retry,
-    /// The server is gone or going, or no longer the one that writes; whether a commit under way took effect is unknown.
-    ConnectionLost,
-    /// The database is there but cannot do it now: locked, full, read-only, too slow.
-    CannotNow,
-    /// Anything else: our mistake.
-    Bug,
-}
-
-pub(super) fn judge(error: &diesel::result::Error) -> Failure {
-    use diesel::result::Error as E;
-    let (kind, information) = match error {
-        E::DatabaseError(kind, information) => (kind, information),
-        E::BrokenTransactionManager => return Failure::ConnectionLost,
-        E::RollbackErrorOnCommit { commit_error, .. } => return judge(commit_error),
-        _ => return Failure::Bug,
-    };
-    match kind {
-        DatabaseErrorKind::SerializationFailure => Failure::Retry,
-        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Failure::ConnectionLost,
-        // A primary that became a standby: this connection stays read-only for as long as it lives, a new one may find
-        // the new primary.
-        DatabaseErrorKind::ReadOnlyTransaction => Failure::ConnectionLost,
-        _ => judge_by_words(information.message()),
-    }
-}
-
-/// Diesel hands on neither SQLSTATE nor SQLite's result code, so the words have to do. They are the C locale's; in
-/// another language a deadlock counts as a bug, which is answered with 500 instead of a retry, never with a 4xx.
-fn judge_by_words(message: &str) -> Failure {
-    const RETRY: [&str; 1] = ["deadlock detected"];
-    const LOST: [&str; 9] = [
-        "server closed the connection",
-        "terminating connection",
-        "no connection to the server",
-        "connection not open",
-        "the database system is",
-        "SSL connection has been closed",
-        "SSL SYSCALL error",
-        "could not receive data from server",
-        "could not send data to server",
-    ];
-    const CANNOT_NOW: [&str; 9] = [
-        "canceling statement due to",
-        "database is locked",
-        "database table is locked",
-        "database or disk is full",
-        "No space left on device",
-        "disk I/O error",
-        "attempt to write a readonly database",
-        "unable to open database file",
-        "too many clients",
-    ];
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| message.contains(phrase));
-    if says(&RETRY) {
-        Failure::Retry
-    } else if says(&LOST) {
-        Failure::ConnectionLost
-    } else if says(&CANNOT_NOW) {
-        Failure::CannotNow
-    } else {
-        Failure::Bug
     }
 }
 

@@ -9,7 +9,8 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-use super::{Conn, DEADLINE, Db, Error, Failure, Mode, Pooled, Shared, Tx, clock_of, judge};
+use super::types::Moment;
+use super::{Conn, DEADLINE, Db, Error, Kind, Mode, Outage, Pooled, Shared, Tx};
 use crate::clock::Timestamp;
 
 /// Ends the lead of a machine that is gone within half a minute, and of a process that was stopped within a minute.
@@ -34,9 +35,9 @@ impl Db {
     pub async fn lead(&self, lock: i64) -> Result<Option<Leader>, Error> {
         let shared = Arc::clone(&self.shared);
         let connecting = tokio::task::spawn_blocking(move || -> Result<Option<Leader>, Error> {
-            let conn = shared.url.connect().map_err(|error| Error::Unavailable(error.to_string()))?;
+            let conn = shared.url.connect().map_err(|error| Error::of_connecting(error.to_string()))?;
             let mut pooled = Pooled { conn, lost: false };
-            let leads = take_lock(&mut pooled.conn, lock).map_err(|error| error_of(&error))?;
+            let leads = take_lock(&mut pooled.conn, lock).map_err(|error| Error::of_statement(&error))?;
             Ok(leads.then_some(Leader { shared, pooled: Some(pooled) }))
         });
         finished("lead", connecting).await?
@@ -95,7 +96,7 @@ impl Leader {
         // In the same queue as the requests, so that on SQLite neither side has to wake up and guess.
         let turn = tokio::time::timeout(self.shared.max_wait, self.shared.writer_turn(mode));
         let turn = turn.await.map_err(|_| Error::Overloaded)?;
-        let mut pooled = self.pooled.take().ok_or_else(|| Error::Unavailable("the lead was lost".to_owned()))?;
+        let mut pooled = self.pooled.take().ok_or_else(lead_was_lost)?;
         let shared = Arc::clone(&self.shared);
         let working = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -104,7 +105,7 @@ impl Leader {
             (pooled, result)
         });
         let (pooled, result) = finished(name, working).await?;
-        let value = result.map_err(|error| error_of(&error))?;
+        let value = result.map_err(|error| Error::of_statement(&error))?;
         self.pooled = Some(pooled);
         Ok(value)
     }
@@ -115,13 +116,17 @@ async fn finished<T>(name: &'static str, working: tokio::task::JoinHandle<T>) ->
     match tokio::time::timeout(DEADLINE, working).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(panicked)) => Err(Error::Failed(format!("{name} did not finish: {panicked}"))),
-        Err(_) => Err(Error::Unavailable(format!("{name} did not finish within {DEADLINE:?}"))),
+        Err(_) => Err(Error::silent(name)),
     }
 }
 
-fn error_of(error: &diesel::result::Error) -> Error {
-    match judge(error) {
-        Failure::Retry | Failure::ConnectionLost | Failure::CannotNow => Error::Unavailable(error.to_string()),
-        Failure::Bug => Error::Failed(error.to_string()),
+fn lead_was_lost() -> Error {
+    Error::Unavailable(Outage { kind: Kind::Lost, words: "the lead was lost".to_owned() })
+}
+
+fn clock_of(conn: &mut Conn) -> QueryResult<Option<Timestamp>> {
+    match conn {
+        Conn::Sqlite(_) => Ok(None),
+        Conn::Pg(c) => diesel::select(diesel::dsl::sql::<Moment>("clock_timestamp()")).get_result(c).map(Some),
     }
 }

@@ -46,6 +46,14 @@ pub enum Error {
         /// The driver's words.
         error: String,
     },
+    /// It was reached and does not tell how far it is.
+    #[error("cannot read the database {url}: {error}")]
+    Unreadable {
+        /// Where, without the password.
+        url: String,
+        /// The driver's words.
+        error: String,
+    },
     /// So many migrations are still to be applied to the database that is named.
     #[error("the database {url} lacks {missing} migration(s): run `signet migrate`")]
     Behind {
@@ -91,7 +99,7 @@ pub fn migrate(url: &Url) -> Result<Vec<String>, Error> {
 /// If it cannot be reached or read.
 pub fn state(url: &Url) -> Result<SchemaState, Error> {
     let mut conn = connect(url)?;
-    state_of(&mut conn).map_err(|error| Error::Failed(error.to_string()))
+    state_of(&mut conn).map_err(|error| Error::Unreadable { url: url.to_string(), error: error.to_string() })
 }
 
 /// Refuses every schema but the one that this release knows.
@@ -99,10 +107,20 @@ pub fn state(url: &Url) -> Result<SchemaState, Error> {
 /// # Errors
 /// [`Error::Behind`], [`Error::Newer`], or what keeps the database from being read.
 pub fn require_current(url: &Url) -> Result<(), Error> {
-    match state(url)? {
-        SchemaState::Current => Ok(()),
-        SchemaState::Behind(missing) => Err(Error::Behind { url: url.to_string(), missing }),
-        SchemaState::Newer(version) => Err(Error::Newer(version)),
+    state(url)?.require_current(url)
+}
+
+impl SchemaState {
+    /// The error that every other one than the known one is.
+    ///
+    /// # Errors
+    /// [`Error::Behind`], [`Error::Newer`].
+    pub fn require_current(self, url: &Url) -> Result<(), Error> {
+        match self {
+            Self::Current => Ok(()),
+            Self::Behind(missing) => Err(Error::Behind { url: url.to_string(), missing }),
+            Self::Newer(version) => Err(Error::Newer(version)),
+        }
     }
 }
 
@@ -131,8 +149,13 @@ pub(crate) fn state_of(conn: &mut Conn) -> QueryResult<SchemaState> {
     }
 }
 
-fn connect(url: &Url) -> Result<Conn, Error> {
+pub(super) fn connect(url: &Url) -> Result<Conn, Error> {
     url.connect().map_err(|error| Error::Connect { url: url.to_string(), error: error.to_string() })
+}
+
+/// How many migrations there are for SQLite.
+pub(super) fn known_on_sqlite() -> usize {
+    versions::<diesel::sqlite::Sqlite>(SQLITE).len()
 }
 
 fn versions<DB: diesel::backend::Backend>(source: EmbeddedMigrations) -> Vec<String> {

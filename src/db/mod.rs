@@ -6,24 +6,33 @@
 pub mod backup;
 mod cached;
 mod connection;
+mod failure;
+mod inspect;
 mod leader;
 pub mod migrations;
+mod pulse;
 pub(crate) mod schema;
 pub mod types;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::QueryResult;
-use r2d2::Pool;
+use r2d2::{Pool, PooledConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::field::Empty;
 
 pub(crate) use cached::Cached;
 pub(crate) use connection::on;
 pub use connection::{Conn, Url};
-use connection::{Failure, Manager, Pooled, judge};
+use connection::{Manager, Pooled};
+use failure::Failures;
+pub use failure::Kind;
+pub(crate) use inspect::NAME_PREFIX;
+pub use inspect::{Inspection, Vitals, inspect};
 pub use leader::Leader;
+pub use pulse::Pulse;
+use pulse::Watch;
 
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::{Hold, Metrics};
@@ -45,21 +54,39 @@ pub enum Error {
     Overloaded,
     /// The database cannot be reached or cannot write now. If the work was being committed, it may have taken effect.
     #[error("the database is unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(Outage),
     /// A defect in a statement or in the code around it; the transaction was rolled back.
     #[error("a database statement failed: {0}")]
     Failed(String),
 }
 
 impl Error {
-    /// The name in the metrics.
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Overloaded => "overloaded",
-            Self::Unavailable(_) => "unavailable",
-            Self::Failed(_) => "failed",
+    fn of_statement(error: &diesel::result::Error) -> Self {
+        let words = error.to_string();
+        match failure::of_statement(error) {
+            Kind::Defect => Self::Failed(words),
+            kind => Self::Unavailable(Outage { kind, words }),
         }
     }
+
+    fn of_connecting(words: String) -> Self {
+        Self::Unavailable(Outage { kind: failure::of_connecting(&words), words })
+    }
+
+    /// Whether what was begun took effect is unknown.
+    fn silent(name: &str) -> Self {
+        let words = format!("{name} did not finish within {DEADLINE:?}; its fate is unknown");
+        Self::Unavailable(Outage { kind: Kind::Silent, words })
+    }
+}
+
+/// Why the database cannot do its work now.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{words}")]
+pub struct Outage {
+    /// For programs.
+    pub kind: Kind,
+    words: String,
 }
 
 /// A handle to the database; clones share it.
@@ -78,6 +105,10 @@ struct Shared {
     max_wait: Duration,
     clock: Clock,
     metrics: Metrics,
+    /// Why the last attempt to connect failed.
+    trouble: Arc<Mutex<Option<String>>>,
+    failures: Failures,
+    watch: Watch,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,13 +129,15 @@ const MAX_ATTEMPTS: u32 = 5;
 impl Db {
     /// Opens a pool. No connection is made yet: a database that is away comes into use when it comes back.
     pub fn open(url: Url, pool_size: u32, max_wait: Duration, clock: Clock, metrics: Metrics) -> Self {
+        let trouble = Arc::new(Mutex::new(None));
         let pool = Pool::builder()
             .max_size(pool_size)
             .min_idle(Some(1))
             .test_on_check_out(false)
             .connection_timeout(max_wait)
-            .error_handler(Box::new(LogConnectionErrors))
-            .build_unchecked(Manager(url.clone()));
+            // Whoever waits in vain for a connection tells the reason; nobody else has to.
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(Manager { url: url.clone(), trouble: Arc::clone(&trouble) });
         let permits = usize::try_from(pool_size).unwrap_or(1);
         let writer = matches!(url, Url::Sqlite(_)).then(|| Arc::new(Semaphore::new(1)));
         metrics.database_pool_size.set(i64::from(pool_size));
@@ -116,7 +149,10 @@ impl Db {
                 writer,
                 max_wait,
                 clock,
+                failures: Failures::new(metrics.clone()),
                 metrics,
+                trouble,
+                watch: Watch::default(),
             }),
         }
     }
@@ -139,7 +175,7 @@ impl Db {
         self.run(name, Mode::Transaction, work).await
     }
 
-    /// Runs a decision that is one guarded statement and so needs no transaction of its own: one round trip.
+    /// Runs a decision that is one guarded statement and so needs no transaction of its own on Postgres: one round trip.
     ///
     /// # Errors
     /// See [`Error`].
@@ -170,7 +206,13 @@ impl Db {
         work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Error> {
         let result = self.run_in_turn(name, mode, work).await;
-        result.inspect_err(|error| self.shared.metrics.database_failures.with_label_values(&[error.kind()]).inc())
+        match &result {
+            Ok(_) => self.shared.watch.succeeded(),
+            Err(Error::Overloaded) => self.shared.failures.note(Kind::Busy, name, ""),
+            Err(Error::Unavailable(Outage { kind, words })) => self.shared.failures.note(*kind, name, words),
+            Err(Error::Failed(words)) => self.shared.failures.note(Kind::Defect, name, words),
+        }
+        result
     }
 
     async fn run_in_turn<T: Send + 'static>(
@@ -200,9 +242,7 @@ impl Db {
         match tokio::time::timeout(DEADLINE, blocking).await {
             Ok(Ok(result)) => result,
             Ok(Err(panicked)) => Err(Error::Failed(format!("{name} did not finish: {panicked}"))),
-            Err(_) => {
-                Err(Error::Unavailable(format!("{name} did not finish within {DEADLINE:?}; its fate is unknown")))
-            }
+            Err(_) => Err(Error::silent(name)),
         }
     }
 
@@ -261,26 +301,29 @@ impl Shared {
         let retries = self.metrics.database_retries.with_label_values(&[name]);
         let mut attempt = 1;
         loop {
-            let mut pooled = self.pool.get().map_err(|error| Error::Unavailable(error.to_string()))?;
+            let mut pooled = self.connection()?;
             let outcome = self.attempt(&mut pooled, mode, work);
             tracing::Span::current().record("signet.retries", attempt - 1);
             let error = match outcome {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            match judge(&error) {
-                Failure::Retry if attempt < MAX_ATTEMPTS => {
-                    retries.inc();
-                    attempt += 1;
-                }
-                Failure::Retry | Failure::CannotNow => return Err(Error::Unavailable(error.to_string())),
-                Failure::ConnectionLost => {
-                    pooled.lost = true;
-                    return Err(Error::Unavailable(error.to_string()));
-                }
-                Failure::Bug => return Err(Error::Failed(error.to_string())),
+            let kind = failure::of_statement(&error);
+            if kind == Kind::Conflict && attempt < MAX_ATTEMPTS {
+                retries.inc();
+                attempt += 1;
+                continue;
             }
+            pooled.lost |= kind.ends_connection();
+            return Err(Error::of_statement(&error));
         }
+    }
+
+    fn connection(&self) -> Result<PooledConnection<Manager>, Error> {
+        self.pool.get().map_err(|error| {
+            let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Error::of_connecting(trouble.unwrap_or_else(|| error.to_string()))
+        })
     }
 
     fn attempt<T>(
@@ -289,7 +332,14 @@ impl Shared {
         mode: Mode,
         work: &impl Fn(&mut Tx<'_>) -> QueryResult<T>,
     ) -> QueryResult<T> {
-        if mode != Mode::Transaction {
+        // On SQLite a statement by itself commits only when its last step is done or it is reset, and Diesel, which has the
+        // row that it wants, never hears that this failed: a full disk would take back what was answered.
+        let is_within_transaction = match mode {
+            Mode::Read => false,
+            Mode::Single => self.writer.is_some(),
+            Mode::Transaction => true,
+        };
+        if !is_within_transaction {
             return work(&mut Tx { conn: &mut pooled.conn, now: self.clock.now() });
         }
         pooled.conn.begin()?;
@@ -305,31 +355,5 @@ impl Shared {
                 Err(error)
             }
         }
-    }
-}
-
-#[derive(Debug)]
-struct LogConnectionErrors;
-
-impl r2d2::HandleError<diesel::ConnectionError> for LogConnectionErrors {
-    fn handle_error(&self, error: diesel::ConnectionError) {
-        tracing::warn!(%error, "could not connect to the database; trying again");
-    }
-}
-
-/// The database server's own time, if it has one: SQLite lives on our clock.
-///
-/// # Errors
-/// If it cannot be reached.
-pub fn server_time(url: &Url) -> Result<Option<Timestamp>, Error> {
-    let mut conn = url.connect().map_err(|error| Error::Unavailable(error.to_string()))?;
-    clock_of(&mut conn).map_err(|error| Error::Unavailable(error.to_string()))
-}
-
-fn clock_of(conn: &mut Conn) -> QueryResult<Option<Timestamp>> {
-    use diesel::prelude::*;
-    match conn {
-        Conn::Sqlite(_) => Ok(None),
-        Conn::Pg(c) => diesel::select(diesel::dsl::sql::<types::Moment>("clock_timestamp()")).get_result(c).map(Some),
     }
 }

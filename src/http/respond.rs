@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use actix_web::HttpResponse;
@@ -46,6 +47,10 @@ pub async fn respond<B: MessageBody + 'static>(
     };
     if let Some(answer) = what_went_wrong(&response).map(|error| error_answer(&error, &path, &id.0)) {
         response = replace(response, answer);
+    }
+    if app.draining.load(Ordering::SeqCst) {
+        // Whoever keeps the connection would send the next request to a service that is gone.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     write_headers(response.headers_mut(), &id.0, app.config.is_https());
     observe(&app, &response, &subject, begun);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -22,6 +22,7 @@ pub struct Keys {
     document: ArcSwap<Document>,
     /// When the folder was last read without fault, in microseconds since the epoch.
     read_at: AtomicI64,
+    is_stale: AtomicBool,
     metrics: Metrics,
 }
 
@@ -41,6 +42,7 @@ impl Keys {
             ring: Arc::new(ArcSwap::from_pointee(ring)),
             document,
             read_at: AtomicI64::new(now.as_micros()),
+            is_stale: AtomicBool::new(false),
             metrics,
         })
     }
@@ -57,7 +59,9 @@ impl Keys {
 
     /// Reads the folder again. If anything in it is broken, or nothing in it may sign, the last good ring stays.
     pub fn reload(&self, now: Timestamp) {
-        match self.read(now) {
+        let read = self.read(now);
+        self.is_stale.store(read.is_err(), Ordering::Relaxed);
+        match read {
             Ok(ring) => {
                 let fresh = Document::new(&ring, now);
                 let published = ring.published(now).count();
@@ -93,6 +97,11 @@ impl Keys {
     /// Whether tokens can be issued now.
     pub fn can_sign(&self, now: Timestamp) -> bool {
         self.ring.load().signer(now).is_some()
+    }
+
+    /// Whether the folder could not be used when it was last read, so that older keys are in use.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Relaxed)
     }
 
     /// Sets the gauges to how the keys stand at `now`. They change by the mere passing of time, so this is done whenever

@@ -2,9 +2,11 @@
 
 mod check;
 mod dev;
+mod healthcheck;
 mod keys;
 mod readme;
 mod serve;
 mod sessions;
+mod shutdown;
 mod traces;
 mod users;

@@ -91,6 +91,22 @@ fn a_database_that_cannot_be_used_is_one_line_without_its_password() {
 }
 
 #[test]
+fn a_clock_before_the_release_is_one_line() {
+    use signet::app::App;
+    use signet::clock::{Clock, Timestamp};
+    use signet::config::{Config, Secret};
+    let place = Place::ready_on_sqlite();
+    let mut config = Config { issuer: "http://localhost:8080".to_owned(), ..Config::default() };
+    config.database.url = Secret(format!("sqlite:{}", place.path().join("signet.db").display()));
+    config.keys.dir = place.path().join("keys");
+    let refused = App::build(config, Clock::manual(Timestamp::from_micros(0))).err().expect("1970");
+    assert_eq!(
+        refused.to_string(),
+        "this machine's clock says 1970-01-01T00:00:00Z, which is before this release was made"
+    );
+}
+
+#[test]
 fn a_port_that_is_taken_is_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound").to_string();
@@ -179,6 +195,34 @@ fn sighup_reads_the_keys_again() {
     service.wait_for("the published keys changed");
     let keys = service.client().get("/.well-known/jwks.json").expect(200).json();
     assert_eq!(keys["keys"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_key_folder_that_was_emptied_is_told_and_the_last_good_keys_go_on() {
+    let place = Place::ready_on_sqlite();
+    let mut service = place.serve();
+    let session = service.client().register("ada@example.com");
+    let (keys, away) = (place.path().join("keys"), place.path().join("away"));
+    std::fs::rename(&keys, &away).expect("moved");
+    std::fs::create_dir(&keys).expect("made");
+    service.signal("HUP");
+    service.wait_for("the last good ones stay in use");
+    let ready = service.operator().get("/health/ready").expect(200).json();
+    assert_eq!((&ready["keys"], &ready["status"]), (&json!("stale"), &json!("ready")));
+    let metrics = service.operator().get("/metrics").text;
+    for line in ["signet_key_reload_failures_total 1", "signet_ready{part=\"keys\"} 0"] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    let next = service.client().refresh(&session.refresh_token()).expect(200);
+    service.client().bearer(&next.access_token()).get("/v1/auth/me").expect(200);
+
+    std::fs::remove_dir(&keys).and_then(|()| std::fs::rename(&away, &keys)).expect("moved back");
+    service.signal("HUP");
+    let begun = Instant::now();
+    while service.operator().get("/health/ready").expect(200).json()["keys"] != "ok" {
+        assert!(begun.elapsed() < Duration::from_secs(5), "it does not read them again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

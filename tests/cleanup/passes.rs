@@ -165,7 +165,7 @@ fn a_clock_ahead_of_the_databases_removes_nothing_and_one_behind_does_no_harm() 
     world.server.client().register("ada@example.com");
     end_sessions(&mut world.server.database(), 20 * 365 * DAY);
     let url = world.server.config.database.url.0.parse().expect("our own URL");
-    let there = signet::db::server_time(&url).expect("reached").expect("Postgres has a clock");
+    let there = signet::db::inspect(&url, 1).expect("reached").time.expect("Postgres has a clock");
     let pass = |clock: Clock| block_on(cleanup::pass(&world.db, &world.server.config.cleanup, &clock, &world.metrics));
 
     let refused = pass(Clock::manual(there + 365 * DAY)).expect_err("a year ahead");

@@ -129,7 +129,11 @@ fn while_postgres_is_away_clients_are_told_to_wait_and_afterwards_nobody_lost_an
             std::thread::sleep(Duration::from_millis(300));
             cluster.crash();
             is_away.store(true, Ordering::SeqCst);
-            assert_eq!(service.operator().get("/health/ready").status, 503);
+            let gone = Instant::now();
+            while service.operator().get("/health/ready").status != 503 {
+                assert!(gone.elapsed() < Duration::from_secs(3), "it says that it is ready and is not");
+                std::thread::sleep(Duration::from_millis(50));
+            }
             client.get("/.well-known/jwks.json").expect(200);
             std::thread::sleep(Duration::from_millis(1_500));
             is_away.store(false, Ordering::SeqCst);

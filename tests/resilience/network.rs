@@ -7,21 +7,29 @@ use crate::support::Answer;
 use crate::support::postgres::{self, Cluster};
 use crate::support::program::{Place, Service};
 
-struct World {
+pub struct World {
     _cluster: Cluster,
-    proxy: Proxy,
+    pub proxy: Proxy,
     _place: Place,
-    service: Service,
+    pub service: Service,
 }
 
 fn world() -> Option<World> {
+    world_with("4")
+}
+
+/// A service with so many connections through a proxy.
+pub fn world_with(pool_size: &str) -> Option<World> {
     if !postgres::is_available() || std::env::var_os("SIGNET_TEST_POSTGRES_URL").is_some() {
         return None;
     }
     let cluster = Cluster::start_on_tcp();
     let proxy = Proxy::start(&cluster.address());
     let url = format!("postgres://signet@{}/{}", proxy.address, cluster.database());
-    let place = Place::ready(&url).with("SIGNET_DATABASE__MAX_WAIT", "1s").with("SIGNET_DATABASE__POOL_SIZE", "4");
+    let place = Place::ready(&url)
+        .with("SIGNET_DATABASE__MAX_WAIT", "1s")
+        .with("SIGNET_DATABASE__POOL_SIZE", pool_size)
+        .with("SIGNET_SHUTDOWN__DEADLINE", "1s");
     let service = place.serve();
     Some(World { _cluster: cluster, proxy, _place: place, service })
 }

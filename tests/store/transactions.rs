@@ -8,7 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use signet::clock::{Clock, Timestamp};
-use signet::db::{Conn, Db, Error, Tx};
+use signet::db::{Conn, Db, Error, Kind, Tx};
 use signet::metrics::Metrics;
 
 use crate::support::{Backend, on_both};
@@ -175,6 +175,22 @@ fn a_lost_connection_is_unavailable_and_replaced() {
         let back = db.read("test.back", |tx| number(tx, "SELECT 1::bigint AS value")).await;
         assert_eq!(back.expect("a new connection"), 1);
     });
+}
+
+/// As a file does whose disk became read-only: a connection that has noticed never writes again.
+#[test]
+fn a_connection_that_cannot_write_is_unavailable_and_replaced() {
+    let world = world(Backend::Sqlite, 1);
+    let db = world.db.clone();
+    block_on(async {
+        db.tx("test.make", |tx| execute(tx, "CREATE TABLE t (n bigint NOT NULL)")).await.expect("made");
+        db.read("test.lock", |tx| execute(tx, "PRAGMA query_only = 1")).await.expect("locked");
+        let write = |tx: &mut Tx<'_>| execute(tx, "INSERT INTO t VALUES (1)");
+        let refused = db.tx("test.write", write).await;
+        assert!(matches!(&refused, Err(Error::Unavailable(outage)) if outage.kind == Kind::ReadOnly), "{refused:?}");
+        db.tx("test.write", write).await.expect("a new connection");
+    });
+    assert_eq!(world.metrics.database_failures.with_label_values(&["read_only"]).get(), 1);
 }
 
 #[test]

@@ -26,13 +26,22 @@ pub struct Answer {
 }
 
 impl Client {
+    /// Opens a connection for every request: nothing keeps a service from ending.
     pub fn new(url: &str) -> Self {
+        Self::with_idle_connections(url, 0)
+    }
+
+    /// Keeps its connection from one request to the next, as programs do.
+    pub fn keeping_connections(url: &str) -> Self {
+        Self::with_idle_connections(url, 1)
+    }
+
+    fn with_idle_connections(url: &str, count: usize) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(30)))
             .max_redirects(0)
-            // Every request opens a connection: nothing keeps a service from ending.
-            .max_idle_connections(0)
+            .max_idle_connections(count)
             .build()
             .new_agent();
         Self { url: url.to_owned(), agent, headers: Vec::new() }
@@ -82,14 +91,14 @@ impl Client {
         self.try_send(method, path, content_type, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// GET from a service that may not be there yet.
-    pub fn try_get(&self, path: &str) -> Option<Answer> {
-        self.try_send("GET", path, None, b"").ok()
-    }
-
     /// POST to a service that may be gone before it answers.
     pub fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
         self.try_send("POST", path, Some("application/json"), body.to_string().as_bytes()).ok()
+    }
+
+    /// GET from a service that may not be there yet, or be gone before it answers.
+    pub fn try_get(&self, path: &str) -> Option<Answer> {
+        self.try_send("GET", path, None, b"").ok()
     }
 
     fn try_send(

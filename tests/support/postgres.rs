@@ -222,6 +222,30 @@ impl Cluster {
         format!("postgres://signet@/{database}?host={host}&port={}", self.port())
     }
 
+    /// Runs an administrator's statement.
+    pub fn execute(&self, sql: &str) {
+        self.execute_in("postgres", sql);
+    }
+
+    /// Runs an administrator's statement in a database.
+    pub fn execute_in(&self, database: &str, sql: &str) {
+        let mut connection = PgConnection::establish(&self.socket_url(database)).expect("the server is there");
+        connection.batch_execute(sql).expect(sql);
+    }
+
+    /// Runs an administrator's statement that may be refused.
+    pub fn try_execute(&self, sql: &str) -> diesel::QueryResult<()> {
+        PgConnection::establish(&self.socket_url("postgres")).expect("the server is there").batch_execute(sql)
+    }
+
+    /// From now on members of `role` need their passwords over TCP.
+    pub fn demand_passwords_of(&self, role: &str) {
+        let path = self.dir.join("data/pg_hba.conf");
+        let rules = std::fs::read_to_string(&path).expect("readable");
+        std::fs::write(&path, format!("host all +{role} 127.0.0.1/32 scram-sha-256\n{rules}")).expect("written");
+        self.execute("SELECT pg_reload_conf()");
+    }
+
     /// The address of the server.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port())

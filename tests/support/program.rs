@@ -31,6 +31,7 @@ impl Place {
             .with("SIGNET_MANAGEMENT__LISTEN", "127.0.0.1:0")
             .with("SIGNET_HASHING__MEMORY_KIB", "64")
             .with("SIGNET_HASHING__ITERATIONS", "1")
+            .with("SIGNET_SHUTDOWN__DELAY", "0s")
     }
 
     /// One in which `serve` can start on that database.
@@ -71,6 +72,12 @@ impl Place {
     pub fn with_this_program(&self) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_signet"));
         Self { dir: Rc::clone(&self.dir), program, environment: self.environment.clone() }
+    }
+
+    /// With the program's own default instead.
+    pub fn without(mut self, name: &str) -> Self {
+        self.environment.retain(|(own, _)| own != name);
+        self
     }
 
     pub fn path(&self) -> &Path {
