@@ -102,7 +102,7 @@ impl App {
         // Last, so that a service that cannot start says why and nothing else.
         let apart = inspection.time.and_then(|time| disagreement(time.as_seconds() - now.as_seconds()));
         let warnings = config.warnings().into_iter().chain(inspection.warnings).chain(apart);
-        for warning in warnings.chain(keys.warnings().iter().cloned()) {
+        for warning in warnings.chain(keys.warnings()) {
             tracing::warn!("{warning}");
         }
         let database = &config.database;

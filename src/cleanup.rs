@@ -15,7 +15,7 @@ use crate::config::CleanupConfig;
 use crate::db::{self, Db, Leader};
 use crate::metrics::Metrics;
 use crate::session::{self, SessionId};
-use crate::token::keyring::CLOCK_SKEW;
+use crate::token::schedule::CLOCK_SKEW;
 
 /// Names this work among the advisory locks of a database: `sgclean` in ASCII.
 pub const LOCK: i64 = 0x73_6763_6c65_616e;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use crate::token::keyring::CLOCK_SKEW;
+use crate::token::schedule::CLOCK_SKEW;
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z, the resolution both databases keep.
 #[derive(

@@ -1,15 +1,12 @@
 //! What happens by itself: the key folder is read again every few seconds, and what has ended is removed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::cleanup;
-
-/// How often the key folder is read. A mounted Kubernetes secret changes by a swapped symlink, which no watch survives.
-const KEY_POLL: Duration = Duration::from_secs(5);
+use crate::token::schedule::KEY_POLL;
 
 /// Starts the jobs; they end when the set is dropped.
 pub fn start(app: &Arc<App>) -> JoinSet<()> {

@@ -50,7 +50,7 @@ enum Command {
     Check,
     /// Ask the running service how it is: exit code 0 if it is well
     Healthcheck(healthcheck::Arguments),
-    /// Make, list and export signing keys
+    /// Make, rotate, list, prune, revoke and export signing keys
     #[command(subcommand)]
     Keys(keys::Command),
     /// Create users, set their roles and passwords, disable and enable them

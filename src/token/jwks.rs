@@ -15,14 +15,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::keyring::{Key, Keyring};
+use super::schedule::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::http::openapi::{Operation, Tag};
-
-/// The longest that a cache may keep the document.
-pub const MAX_AGE: Duration = Duration::from_secs(300);
-/// How long a cache may go on with it while we cannot be reached.
-const STALE_IF_ERROR: Duration = Duration::from_secs(3600);
 
 /// One public key (RFC 7517 §4, RFC 7518 §6.2).
 #[derive(Serialize, schemars::JsonSchema)]
@@ -75,8 +71,13 @@ impl Document {
         self.stale_at.is_none_or(|stale_at| now < stale_at)
     }
 
+    fn cache_control(&self, now: Timestamp) -> String {
+        let (max_age, stale) = (self.max_age(now).as_secs(), JWKS_STALE_IF_ERROR.as_secs());
+        format!("public, max-age={max_age}, stale-if-error={stale}")
+    }
+
     fn max_age(&self, now: Timestamp) -> Duration {
-        self.next_activation.map_or(MAX_AGE, |activation| activation.since(now).min(MAX_AGE))
+        self.next_activation.map_or(JWKS_MAX_AGE, |activation| activation.since(now).min(JWKS_MAX_AGE))
     }
 }
 
@@ -92,10 +93,7 @@ pub async fn handle(app: Data<App>, http: HttpRequest) -> HttpResponse {
     let mut answer = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     answer
         .insert_header((header::ETAG, document.etag.to_string()))
-        .insert_header((
-            header::CACHE_CONTROL,
-            format!("public, max-age={}, stale-if-error={}", document.max_age(now).as_secs(), STALE_IF_ERROR.as_secs()),
-        ))
+        .insert_header((header::CACHE_CONTROL, document.cache_control(now)))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
     if known {
         return answer.finish();
@@ -128,11 +126,23 @@ mod tests {
     fn no_cache_outlives_the_next_activation() {
         let ring = Keyring::new(vec![key(None), key(Some(T0 + Duration::from_secs(400)))], Duration::from_secs(900));
         let document = Document::new(&ring, T0);
-        assert_eq!(document.max_age(T0), MAX_AGE);
+        assert_eq!(document.max_age(T0), JWKS_MAX_AGE);
         assert_eq!(document.max_age(T0 + Duration::from_secs(150)), Duration::from_secs(250));
         assert_eq!(document.max_age(T0 + Duration::from_secs(399)), Duration::from_secs(1));
         assert!(document.is_current(T0 + Duration::from_secs(399)));
         assert!(!document.is_current(T0 + Duration::from_secs(400)));
+    }
+
+    /// Whoever changes the header changes the constants, which `schedule` holds against the lead of a new key.
+    #[test]
+    fn the_header_says_what_the_schedule_counts_with() {
+        let header = Document::new(&Keyring::new(vec![key(None)], Duration::from_secs(900)), T0).cache_control(T0);
+        let seconds = |name: &str| {
+            let (_, rest) = header.split_once(&format!("{name}=")).expect(name);
+            Duration::from_secs(rest.split(',').next().and_then(|number| number.parse().ok()).expect("seconds"))
+        };
+        assert_eq!((seconds("max-age"), seconds("stale-if-error")), (JWKS_MAX_AGE, JWKS_STALE_IF_ERROR));
+        assert_eq!(header.matches('=').count(), 2, "and no other directive that prolongs: {header}");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! Reads PKCS#8 and SEC1 private keys and SPKI public keys, P-256 only.  A folder in which one file is broken is refused
 //! as a whole: the caller keeps what it had.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use p256::{PublicKey, SecretKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::key_folder::{self, at};
 use super::keyring::{Key, PublicPoint, Signing};
 use crate::clock::Timestamp;
 use crate::random;
@@ -63,21 +64,11 @@ pub struct Folder {
 /// # Errors
 /// If the folder or any of its keys cannot be read.
 pub fn read_folder(dir: &Path) -> Result<Folder, Error> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |error| Error::Io { path, error }
-    };
     let mut folder = Folder::default();
-    for entry in fs::read_dir(dir).map_err(io(dir))? {
-        let path = entry.map_err(io(dir))?.path();
-        let Some(file) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-        if file.starts_with('.') || !file.ends_with(".pem") {
-            continue; // a Kubernetes secret keeps its generations in `..data`
-        }
-        let pem = Zeroizing::new(fs::read_to_string(&path).map_err(io(&path))?);
-        let key = parse(&pem, &file)?;
-        let mode = fs::metadata(&path).map_err(io(&path))?.mode();
-        if key.signing.is_some() && mode & 0o077 & !shared_with_group(dir) != 0 {
+    let shared = key_folder::shared_with_group(dir);
+    for (key, mode) in read_each(dir)? {
+        if key.signing.is_some() && mode & 0o077 & !shared != 0 {
+            let path = dir.join(&key.file);
             folder.warnings.push(format!("{}: others than its owner can read this private key", path.display()));
         }
         folder.add(key);
@@ -85,12 +76,61 @@ pub fn read_folder(dir: &Path) -> Result<Folder, Error> {
     Ok(folder)
 }
 
-/// What the group may do with the keys in a folder, as mode bits: read them, if the folder has the setgid bit, which hands
-/// its group on to what is in it; else nothing. So a service need not own its keys: under systemd it has another user at
-/// every start, and in Kubernetes a secret's files are root's and the pod's group's.
-fn shared_with_group(dir: &Path) -> u32 {
-    let is_setgid = fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o2000 != 0);
-    if is_setgid { 0o040 } else { 0 }
+/// The key of each file: one that is there twice comes twice.
+///
+/// # Errors
+/// If the folder or any of its keys cannot be read.
+pub fn read_files(dir: &Path) -> Result<Vec<Key>, Error> {
+    Ok(read_each(dir)?.into_iter().map(|(key, _)| key).collect())
+}
+
+/// Each key and the mode of its file. Begins again when a file was renamed or removed since the folder was listed, as by
+/// `signet keys revoke`: that is no fault of the folder.
+fn read_each(dir: &Path) -> Result<Vec<(Key, u32)>, Error> {
+    let mut tries = 3;
+    loop {
+        tries -= 1;
+        // What begins with a dot is a draft of ours, or a generation of a Kubernetes secret.
+        let names = names(dir)?.into_iter().filter(|name| !name.starts_with('.') && name.ends_with(".pem"));
+        match names.map(|file| read(dir, &file)).collect() {
+            Err(Error::Io { path, error }) if tries > 0 && has_gone(&path, &error) => {}
+            keys => return keys,
+        }
+    }
+}
+
+/// What a revoked key's file ends with, after its former name.
+pub const REVOKED: &str = ".revoked";
+
+/// The keys that were revoked and whose files are still there.
+///
+/// # Errors
+/// If the folder cannot be read. A file that is no key is passed over: nothing hangs on it any more.
+pub fn read_revoked(dir: &Path) -> Result<Vec<Key>, Error> {
+    let files = names(dir)?.into_iter().filter(|name| name.ends_with(REVOKED));
+    Ok(files.filter_map(|file| read(dir, &file).ok()).map(|(key, _)| key).collect())
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(at(dir))? {
+        names.extend(entry.map_err(at(dir))?.file_name().into_string());
+    }
+    Ok(names)
+}
+
+fn read(dir: &Path, file: &str) -> Result<(Key, u32), Error> {
+    let path = dir.join(file);
+    let mut pem = Zeroizing::new(String::new());
+    let mut open = File::open(&path).map_err(at(&path))?;
+    let mode = open.metadata().map_err(at(&path))?.mode();
+    open.read_to_string(&mut pem).map_err(at(&path))?;
+    Ok((parse(&pem, file)?, mode))
+}
+
+/// Whether the folder has no such name any more; a symlink that leads nowhere is still there.
+fn has_gone(path: &Path, error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err()
 }
 
 impl Folder {
@@ -98,7 +138,9 @@ impl Folder {
         match self.keys.iter_mut().find(|own| own.kid == key.kid) {
             None => self.keys.push(key),
             Some(own) => {
-                own.active_from = own.active_from.min(key.active_from);
+                if key.active_from < own.active_from {
+                    (own.active_from, own.file) = (key.active_from, key.file);
+                }
                 own.signing = own.signing.take().or(key.signing);
             }
         }
@@ -167,7 +209,8 @@ const NAME_FORMAT: &str = "%Y-%m-%dT%H-%M-%SZ";
 
 /// The time in a file's name. A name that is none counts as active since ever, but one that nearly is must be a mistake.
 fn scheduled_time(file: &str) -> Result<Option<Timestamp>, Error> {
-    let stem = file.strip_suffix(".pem").unwrap_or(file);
+    // What follows `.pem.` is how a revoked key's file was renamed.
+    let stem = file.strip_suffix(".pem").or_else(|| Some(file.split_once(".pem.")?.0)).unwrap_or(file);
     if !stem.starts_with(|c: char| c.is_ascii_digit()) || !stem.contains('T') {
         return Ok(None);
     }
@@ -177,7 +220,8 @@ fn scheduled_time(file: &str) -> Result<Option<Timestamp>, Error> {
     Ok(Some(Timestamp::from_micros(time.as_microsecond())))
 }
 
-fn file_name(active_from: Timestamp) -> String {
+/// The name of a file whose key signs from that time on.
+pub fn file_name(active_from: Timestamp) -> String {
     let time = jiff::Timestamp::from_second(active_from.as_seconds()).expect("within the calendar");
     format!("{}.pem", time.strftime(NAME_FORMAT))
 }
@@ -194,34 +238,29 @@ pub fn generate() -> Zeroizing<String> {
 }
 
 /// Makes a key and puts it into `dir`, which is made if need be. It signs `activate_in` from now; in an empty folder at
-/// once, since nobody can hold a JWKS without it.
+/// once, since nobody can hold a JWKS without it. Whole seconds count.
 ///
 /// # Errors
 /// If the folder cannot be read or written, or a key of that time exists.
 pub fn create(dir: &Path, now: Timestamp, activate_in: Duration) -> Result<Key, Error> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |error| Error::Io { path, error }
-    };
-    if !dir.exists() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
-    }
-    let active_from = if read_folder(dir)?.keys.is_empty() { now } else { now + activate_in };
+    key_folder::make(dir)?;
+    create_at(dir, if read_files(dir)?.is_empty() { now } else { now + activate_in })
+}
+
+/// The first whole second that is at least that far ahead: a name has no fractions, and a lead is never cut short.
+pub fn after(now: Timestamp, lead: Duration) -> Timestamp {
+    now + lead + Duration::from_micros(999_999)
+}
+
+/// Makes a key that signs from a time on, of which whole seconds count, and puts it into `dir`.
+///
+/// # Errors
+/// If the folder cannot be written, or a key of that time exists.
+pub fn create_at(dir: &Path, active_from: Timestamp) -> Result<Key, Error> {
     let file = file_name(active_from);
     let pem = generate();
     let key = parse(&pem, &file)?;
-    // Written under a name that nobody reads, then renamed: no instance ever sees half a key.
-    let draft = dir.join(format!(".{file}.draft"));
-    let path = dir.join(&file);
-    if path.exists() {
-        let error = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "a key of that time exists");
-        return Err(Error::Io { path, error });
-    }
-    let mode = 0o600 | shared_with_group(dir);
-    let mut draft_file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft).map_err(io(&draft))?;
-    draft_file.write_all(pem.as_bytes()).and_then(|()| draft_file.sync_all()).map_err(io(&draft))?;
-    fs::rename(&draft, &path).map_err(io(&path))?;
+    key_folder::put(dir, &file, &pem)?;
     Ok(key)
 }
 
@@ -280,8 +319,10 @@ mod tests {
         let second = create(dir.path(), now, day).expect("created");
         assert_eq!(second.active_from, Some(now + day));
         assert!(create(dir.path(), now, day).is_err(), "the same time again");
+        let third = create_at(dir.path(), after(now + Duration::from_micros(1), day)).expect("created");
+        assert_eq!(third.active_from, Some(now + day + Duration::from_secs(1)), "no lead is cut short");
         let folder = read_folder(dir.path()).expect("readable");
-        assert_eq!(folder.keys.len(), 2);
+        assert_eq!(folder.keys.len(), 3);
         assert_eq!(folder.warnings, Vec::<String>::new());
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jsonwebtoken::{DecodingKey, EncodingKey, Header};
 
+use super::schedule;
 use crate::clock::Timestamp;
 
 /// A key and its schedule.
@@ -83,11 +84,6 @@ pub struct Signer<'a> {
     pub header: &'a Header,
 }
 
-/// The shortest time that a superseded key stays published: verifiers cache for up to a day.
-pub const MIN_RETENTION: Duration = Duration::from_secs(24 * 3600);
-/// Allowed difference between the clocks of instances and verifiers.
-pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
-
 /// All keys of the folder.
 #[derive(Clone, Default)]
 pub struct Keyring {
@@ -100,7 +96,7 @@ impl Keyring {
     /// A ring whose superseded keys stay published as long as an access token with `access_ttl` may live.
     pub fn new(mut keys: Vec<Key>, access_ttl: Duration) -> Self {
         keys.sort_by(|a, b| (a.active_from, &a.kid).cmp(&(b.active_from, &b.kid)));
-        Self { keys, retention: (access_ttl + CLOCK_SKEW).max(MIN_RETENTION) }
+        Self { keys, retention: schedule::retention(access_ttl) }
     }
 
     /// The youngest private key whose time has come.
@@ -207,7 +203,7 @@ mod tests {
     #[test]
     fn a_key_is_published_before_it_signs_and_until_its_tokens_are_dead() {
         let ring = Keyring::new(vec![key(Some(T0), true), key(Some(T0 + HOUR), true)], 48 * HOUR);
-        let dropped = T0 + HOUR + 48 * HOUR + CLOCK_SKEW;
+        let dropped = T0 + HOUR + schedule::retention(48 * HOUR);
         assert_eq!(states(&ring, T0), [State::Signing, State::Scheduled]);
         assert_eq!(states(&ring, T0 + HOUR), [State::Retained(Some(dropped)), State::Signing]);
         assert_eq!(ring.published(dropped - Duration::from_micros(1)).count(), 2);
@@ -240,6 +236,17 @@ mod tests {
         let other = Keyring::new(vec![b, a], HOUR);
         assert_eq!(ring.signer(T0).map(|signer| signer.kid), other.signer(T0).map(|signer| signer.kid));
         assert_eq!(ring.published(T0 + 1_000 * HOUR).count(), 2);
+    }
+
+    /// A clock that jumps changes who signs, never to a key that the other instances do not publish.
+    #[test]
+    fn whoever_signs_by_a_wrong_clock_is_published_by_every_right_one() {
+        let ring = Keyring::new(vec![key(Some(T0), true), key(Some(T0 + 30 * HOUR), true)], HOUR);
+        let hours = 1..(30 + 24);
+        for (right, wrong) in hours.clone().flat_map(|right| hours.clone().map(move |wrong| (right, wrong))) {
+            let signer = ring.signer(T0 + wrong * HOUR).expect("somebody signs").kid;
+            assert!(ring.find(signer, T0 + right * HOUR).is_some(), "{wrong} h instead of {right} h");
+        }
     }
 
     #[test]

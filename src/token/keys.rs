@@ -1,8 +1,8 @@
 //! The keys in use: the ring of the folder as last read without fault, and the JWKS made from it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,14 +16,22 @@ use crate::metrics::Metrics;
 /// Follows a folder of keys.
 pub struct Keys {
     dir: PathBuf,
-    warnings: Vec<String>,
     access_ttl: Duration,
     ring: Arc<ArcSwap<Keyring>>,
     document: ArcSwap<Document>,
     /// When the folder was last read without fault, in microseconds since the epoch.
     read_at: AtomicI64,
-    is_stale: AtomicBool,
+    known: Mutex<Known>,
     metrics: Metrics,
+}
+
+/// What the log knows already: a change is said once, not at every reading.
+#[derive(Default)]
+struct Known {
+    error: Option<String>,
+    warnings: Vec<String>,
+    published: Vec<String>,
+    signer: String,
 }
 
 impl Keys {
@@ -35,21 +43,21 @@ impl Keys {
         let folder = key_file::read_folder(&dir)?;
         let ring = signing_ring(&dir, folder.keys, access_ttl, now)?;
         let document = ArcSwap::from_pointee(Document::new(&ring, now));
+        let known = Known { warnings: folder.warnings, ..Known::of(&ring, now) };
         Ok(Self {
             dir,
-            warnings: folder.warnings,
             access_ttl,
             ring: Arc::new(ArcSwap::from_pointee(ring)),
             document,
             read_at: AtomicI64::new(now.as_micros()),
-            is_stale: AtomicBool::new(false),
+            known: Mutex::new(known),
             metrics,
         })
     }
 
-    /// What was worth a warning when the folder was read for the first time, one line each.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+    /// What is worth a warning about the folder as last read, one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone()
     }
 
     /// The ring that follows the folder.
@@ -59,28 +67,25 @@ impl Keys {
 
     /// Reads the folder again. If anything in it is broken, or nothing in it may sign, the last good ring stays.
     pub fn reload(&self, now: Timestamp) {
-        let read = self.read(now);
-        self.is_stale.store(read.is_err(), Ordering::Relaxed);
-        match read {
-            Ok(ring) => {
-                let fresh = Document::new(&ring, now);
-                let published = ring.published(now).count();
+        // Held all the while, so that of two readings the later one stays.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.read(now) {
+            Ok((ring, warnings)) => {
+                known.learn(Known { warnings, ..Known::of(&ring, now) });
+                self.document.store(Arc::new(Document::new(&ring, now)));
                 self.ring.store(Arc::new(ring));
                 self.read_at.store(now.as_micros(), Ordering::Relaxed);
-                let before = self.document.swap(Arc::new(fresh.clone()));
-                if *before != fresh {
-                    tracing::info!(published, "the published keys changed");
-                }
             }
             Err(error) => {
                 self.metrics.key_reload_failures.inc();
-                tracing::error!(%error, "could not read the keys; the last good ones stay in use");
+                known.fail(error.to_string());
             }
         }
     }
 
-    fn read(&self, now: Timestamp) -> Result<Keyring, OpenError> {
-        signing_ring(&self.dir, key_file::read_folder(&self.dir)?.keys, self.access_ttl, now)
+    fn read(&self, now: Timestamp) -> Result<(Keyring, Vec<String>), OpenError> {
+        let folder = key_file::read_folder(&self.dir)?;
+        Ok((signing_ring(&self.dir, folder.keys, self.access_ttl, now)?, folder.warnings))
     }
 
     /// The JWKS at `now`.
@@ -101,7 +106,7 @@ impl Keys {
 
     /// Whether the folder could not be used when it was last read, so that older keys are in use.
     pub fn is_stale(&self) -> bool {
-        self.is_stale.load(Ordering::Relaxed)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).error.is_some()
     }
 
     /// Sets the gauges to how the keys stand at `now`. They change by the mere passing of time, so this is done whenever
@@ -122,6 +127,42 @@ impl Keys {
         self.metrics.key_signing_age.set(age);
         let read_at = Timestamp::from_micros(self.read_at.load(Ordering::Relaxed));
         self.metrics.keys_read_age.set(now.since(read_at).as_secs_f64());
+    }
+}
+
+impl Known {
+    fn of(ring: &Keyring, now: Timestamp) -> Self {
+        let published = ring.published(now).map(|key| key.kid.clone()).collect();
+        let signer = ring.signer(now).map_or_else(String::new, |signer| signer.kid.to_owned());
+        Self { published, signer, ..Self::default() }
+    }
+
+    fn learn(&mut self, new: Self) {
+        if self.error.is_some() {
+            tracing::info!("the keys can be read again");
+        }
+        for warning in new.warnings.iter().filter(|warning| !self.warnings.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+        if new.published != self.published {
+            let only_in = |these: &[String], those: &[String]| {
+                these.iter().filter(|kid| !those.contains(kid)).cloned().collect::<Vec<_>>().join(" ")
+            };
+            let added = only_in(&new.published, &self.published);
+            let removed = only_in(&self.published, &new.published);
+            tracing::info!(published = new.published.len(), added, removed, "the published keys changed");
+        }
+        if new.signer != self.signer {
+            tracing::info!(kid = new.signer, before = self.signer, "another key signs now");
+        }
+        *self = new;
+    }
+
+    fn fail(&mut self, error: String) {
+        if self.error.as_ref() != Some(&error) {
+            tracing::error!(error, "could not read the keys; the last good ones stay in use");
+            self.error = Some(error);
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! The product: ES256 access tokens (RFC 9068) and the JWKS that any service verifies them with.
 //!
-//! [`keyring`] is the schedule, [`key_file`] how a key is read, [`issue`] and [`verify`] the two uses, [`jwks`] the
+//! [`keyring`] says which key signs and which verify, [`schedule`] holds the times that this hangs on, [`key_file`] how a
+//! key is read, [`key_folder`] how one is put there; [`issue`] and [`verify`] the two uses, [`jwks`] the
 //! public document.
 
 pub mod claims;
 pub mod issue;
 pub mod jwks;
 pub mod key_file;
+pub mod key_folder;
 pub mod keyring;
 pub mod keys;
+pub mod schedule;
 pub mod verify;

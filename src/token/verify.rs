@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::claims::Claims;
 use super::key_file::TOKEN_TYPE;
-use super::keyring::{CLOCK_SKEW, Keyring};
+use super::keyring::Keyring;
+use super::schedule::CLOCK_SKEW;
 use crate::clock::Timestamp;
 use crate::config::Config;
 

@@ -3,6 +3,8 @@
 mod check;
 mod dev;
 mod healthcheck;
+mod key_changes;
+mod key_folder;
 mod keys;
 mod readme;
 mod serve;

@@ -12,6 +12,7 @@ mod jose;
 mod openid_client;
 mod process;
 mod pyjwt;
+mod rotation;
 mod sibling;
 
 use std::time::Duration;

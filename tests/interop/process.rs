@@ -1,6 +1,7 @@
 //! A client program: run to its end, or serving until the test is over, and never longer.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
@@ -92,6 +93,32 @@ pub fn output(command: &mut Command, input: &str) -> String {
     ended.stdout
 }
 
+/// A program that answers each line with a line.
+pub struct Conversation {
+    process: Process,
+    answers: Receiver<String>,
+}
+
+impl Conversation {
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Self {
+        let mut process = Process::start(command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (said, answers) = mpsc::channel();
+        forward(process.child.stdout.take(), said);
+        let (complaints, _) = mpsc::channel();
+        forward(process.child.stderr.take(), complaints);
+        Self { process, answers }
+    }
+
+    /// What it says to a line.
+    #[track_caller]
+    pub fn ask(&mut self, line: &str) -> String {
+        let stdin = self.process.stdin.as_mut().expect("piped");
+        writeln!(stdin, "{line}").expect("the program reads");
+        self.answers.recv_timeout(PATIENCE).expect("the program answers")
+    }
+}
+
 /// A server on loopback.
 pub struct Serving {
     /// `http://127.0.0.1:PORT`
@@ -100,6 +127,23 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// Starts a program that listens where it was told to, and waits until it does.
+    #[track_caller]
+    pub fn start_at(command: &mut Command, address: SocketAddr) -> Self {
+        let mut process = Process::start(command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let said = collect(process.child.stderr.take());
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let has_ended = process.child.try_wait().expect("our own child").is_some();
+            if has_ended || begun.elapsed() > PATIENCE {
+                drop(process);
+                panic!("{command:?} does not listen:\n{}", said.join().unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { url: format!("http://{address}"), _process: process }
+    }
+
     /// Starts a program that takes a free port and says which in a line of its output.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {

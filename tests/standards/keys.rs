@@ -8,6 +8,7 @@ use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::pkcs8::{EncodePrivateKey, LineEnding};
 use sha2::{Digest, Sha256};
 use signet::clock::Clock;
+use signet::config::Period;
 use signet::token::key_file;
 
 use super::Outage;
@@ -126,6 +127,9 @@ fn k8_a_new_key_is_published_a_day_before_it_signs() {
     let keys = server.config.keys.dir.to_str().expect("UTF-8");
     let refused = Place::new().with("SIGNET_KEYS__DIR", keys).fail(&["keys", "new", "--activate-in", "5m"]);
     assert!(refused.contains("15m"), "{refused}");
+    let default = Place::new();
+    default.succeed(&["keys", "new"]);
+    assert!(default.succeed(&["keys", "rotate"]).contains("in 1d"));
     let key = key_file::create(&server.config.keys.dir, server.clock.now(), DAY).expect("a key");
     await_keys(&server, 2);
     assert_eq!(kid_of(&server.client().login("ada@example.com").access_token()), old);
@@ -146,6 +150,23 @@ fn k9_an_old_key_stays_for_as_long_as_its_tokens_may_live() {
     server.clock.advance(DAY - Duration::from_secs(900));
     assert_eq!(published(), Some(2), "a day at least");
     server.clock.advance(Duration::from_secs(101));
+    assert_eq!(published(), Some(1));
+}
+
+#[test]
+fn k9_long_lived_tokens_keep_their_key_for_as_long_and_for_every_copy_of_the_jwks() {
+    let server = Server::start_with(Backend::Sqlite, |config| config.token.access_ttl = Period(DAY * 2));
+    key_file::create(&server.config.keys.dir, server.clock.now(), Duration::from_secs(1_000)).expect("a key");
+    await_keys(&server, 2);
+    server.clock.advance(Duration::from_secs(999));
+    let last = server.client().register("ada@example.com");
+    let published = || server.client().get(PATH).json()["keys"].as_array().map(Vec::len);
+    server.clock.advance(DAY * 2 - Duration::from_secs(1));
+    server.client().bearer(&last.access_token()).get("/v1/auth/me").expect(200);
+    // And then the skew of clocks and what a cache may hold.
+    server.clock.advance(Duration::from_secs(1 + 60 + 300));
+    assert_eq!(published(), Some(2));
+    server.clock.advance(Duration::from_secs(1));
     assert_eq!(published(), Some(1));
 }
 
@@ -209,4 +230,53 @@ fn k12_a_broken_file_leaves_the_last_good_keys_and_is_counted() {
     std::fs::remove_file(server.config.keys.dir.join("new.pem")).expect("removed");
     key_file::create(&server.config.keys.dir, server.clock.now(), Duration::from_secs(3_600)).expect("a key");
     await_keys(&server, 2);
+}
+
+#[test]
+fn k13_keys_are_made_rotated_retired_and_exported_by_commands() {
+    let place = Place::new();
+    place.succeed(&["keys", "new"]);
+    place.succeed(&["keys", "rotate"]);
+    let states = || -> Vec<Value> {
+        let rows: Vec<Value> =
+            serde_json::from_str(&place.succeed(&["keys", "list", "--json"])).expect("a list of objects");
+        rows.into_iter().map(|row| row["state"].clone()).collect()
+    };
+    assert_eq!(states(), ["signing", "scheduled"]);
+    assert!(place.succeed(&["keys", "export"]).starts_with("-----BEGIN PUBLIC KEY-----"));
+    // Two that were superseded long ago, and one whose tokens may still live.
+    let long_ago = |days: u32| Clock::system().now() - DAY * days;
+    for days in [30, 20, 10] {
+        key_file::create_at(&place.path().join("keys"), long_ago(days)).expect("a key");
+    }
+    assert_eq!(states(), ["expired", "expired", "retained", "signing", "scheduled"]);
+    place.succeed(&["keys", "prune"]);
+    assert_eq!(states(), ["retained", "signing", "scheduled"]);
+}
+
+#[test]
+fn k14_a_leaked_key_is_dropped_by_one_command_which_says_what_verifiers_do_as_the_runbook_does() {
+    let place = Place::ready_on_sqlite();
+    let service = place.serve();
+    let session = service.client().register("ada@example.com");
+    let leaked = kid_of(&session.access_token());
+    let said = place.succeed(&["keys", "revoke", "--yes", leaked.as_str().expect("a kid")]);
+    assert!(said.contains("until they are restarted"), "{said}");
+    // Nobody sends a signal.
+    let begun = Instant::now();
+    while service.client().get(PATH).expect(200).text.contains(leaked.as_str().expect("a kid")) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the folder is not read again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    service.client().bearer(&session.access_token()).get("/v1/auth/me").expect(401);
+    let fresh = service.client().refresh(&session.refresh_token()).expect(200).access_token();
+    assert_ne!(kid_of(&fresh), leaked);
+    service.client().bearer(&fresh).get("/v1/auth/me").expect(200);
+
+    let runbook = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).expect("a page");
+    let (_, section) = runbook.split_once("### A signing key has leaked").expect("a runbook");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    for fact in ["signet keys revoke", "24 h", "restart", "pyjwt-key-fetcher", "aws-jwt-verify"] {
+        assert!(section.contains(fact), "{fact}");
+    }
 }

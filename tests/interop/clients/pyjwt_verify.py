@@ -1,12 +1,15 @@
-"""Verifies the tokens on standard input, one a line, with PyJWT; knows the JWKS URL, the issuer and the audience."""
+"""Verifies the tokens on standard input, one a line, with PyJWT; knows the JWKS URL, the issuer and the audience.
+
+How many seconds it keeps the keys may come last; PyJWT's own choice is 300.
+"""
 
 import json
 import sys
 
 import jwt
 
-jwks_uri, issuer, audience = sys.argv[1:]
-keys = jwt.PyJWKClient(jwks_uri)
+jwks_uri, issuer, audience, *lifespan = sys.argv[1:]
+keys = jwt.PyJWKClient(jwks_uri, lifespan=float(lifespan[0]) if lifespan else 300)
 
 
 def verify(token: str) -> dict:
