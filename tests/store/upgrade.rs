@@ -62,7 +62,8 @@ fn parsed(url: &str) -> Url {
 }
 
 fn migrate_to<DB: diesel::backend::Backend, C: MigrationHarness<DB>>(conn: &mut C, backend: Backend, last: &str) {
-    let migrations: Vec<Box<dyn Migration<DB>>> = source(backend).migrations().expect("readable");
+    let mut migrations: Vec<Box<dyn Migration<DB>>> = source(backend).migrations().expect("readable");
+    migrations.sort_by_key(|migration| migration.name().version().to_string());
     conn.applied_migrations().expect("makes the table of what was applied");
     for migration in migrations.iter().filter(|migration| migration.name().version().to_string().as_str() <= last) {
         conn.run_migration(&**migration).expect("applies");
