@@ -24,40 +24,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl Config {
     /// Everything wrong with the values themselves, one line each; reachable things (database, keys) are `check`'s.
     pub fn findings(&self) -> Vec<String> {
-        let mut findings = Vec::new();
+        let mut findings = issuer_findings(&self.issuer);
         let mut demand = |holds: bool, otherwise: &str| {
             if !holds {
                 findings.push(otherwise.to_owned());
             }
         };
-        demand(!self.issuer.is_empty(), "issuer: is not set; it is the URL under which clients reach this service");
-        if !self.issuer.is_empty() {
-            let url = url::Url::parse(&self.issuer).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-            demand(url.is_some(), "issuer: is not an http(s) URL");
-            demand(
-                !self.issuer.ends_with('/'),
-                "issuer: must not end with a slash, since verifiers compare it byte by byte",
-            );
-            if let Some(url) = url {
-                demand(
-                    url.query().is_none() && url.fragment().is_none(),
-                    "issuer: must have neither query nor fragment (RFC 8414 §2)",
-                );
-                demand(
-                    url.scheme() == "https" || is_loopback(&url),
-                    "issuer: must be https, except on loopback: tokens and passwords would travel in clear",
-                );
-                demand(
-                    url.username().is_empty() && url.password().is_none(),
-                    "issuer: must have neither user nor password; it is in every token",
-                );
-                let normal = url.as_str().trim_end_matches('/');
-                demand(
-                    self.issuer.trim_end_matches('/') == normal,
-                    &format!("issuer: reads `{normal}` in full, and verifiers compare it byte by byte"),
-                );
-            }
-        }
         demand(self.audience.trim() == self.audience, "audience: must not begin or end with a space");
         demand(
             self.public.listen.port() == 0 || self.public.listen != self.management.listen,
@@ -198,6 +170,42 @@ impl TracesConfig {
         }
         findings
     }
+}
+
+/// RFC 8414 §2 says what an issuer is; that verifiers compare it byte by byte says the rest.
+fn issuer_findings(issuer: &str) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut demand = |holds: bool, otherwise: &str| {
+        if !holds {
+            findings.push(otherwise.to_owned());
+        }
+    };
+    if issuer.is_empty() {
+        return vec!["issuer: is not set; it is the URL under which clients reach this service".to_owned()];
+    }
+    let url = url::Url::parse(issuer).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    demand(url.is_some(), "issuer: is not an http(s) URL");
+    demand(!issuer.ends_with('/'), "issuer: must not end with a slash, since verifiers compare it byte by byte");
+    if let Some(url) = url {
+        demand(
+            url.query().is_none() && url.fragment().is_none(),
+            "issuer: must have neither query nor fragment (RFC 8414 §2)",
+        );
+        demand(
+            url.scheme() == "https" || is_loopback(&url),
+            "issuer: must be https, except on loopback: tokens and passwords would travel in clear",
+        );
+        demand(
+            url.username().is_empty() && url.password().is_none(),
+            "issuer: must have neither user nor password; it is in every token",
+        );
+        let normal = url.as_str().trim_end_matches('/');
+        demand(
+            issuer.trim_end_matches('/') == normal,
+            &format!("issuer: reads `{normal}` in full, and verifiers compare it byte by byte"),
+        );
+    }
+    findings
 }
 
 fn is_loopback(url: &url::Url) -> bool {
