@@ -212,9 +212,14 @@ impl Running {
         let jobs = jobs::start(&self.app);
         let (public, management) = futures_util::future::join(self.public, self.management).await;
         drop(jobs);
+        // Whoever copies the file of a service that has ended gets all of it; a disk that hangs keeps nobody waiting.
+        let _ = tokio::time::timeout(CHECKPOINT_PATIENCE, self.app.db.checkpoint()).await;
         public.and(management)
     }
 }
+
+/// How long the end waits for SQLite's log to be written into its file.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Stops a running service.
 pub struct Stopper {

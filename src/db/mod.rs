@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::QueryResult;
+use diesel::connection::SimpleConnection;
 use r2d2::{Pool, PooledConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::field::Empty;
@@ -197,6 +198,18 @@ impl Db {
         query: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Error> {
         self.run(name, Mode::Read, query).await
+    }
+
+    /// Writes SQLite's log into its file, so that the file by itself is the whole database. Postgres looks after its own.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing is lost then, for the log is read when the file is opened again.
+    pub async fn checkpoint(&self) -> Result<(), Error> {
+        if matches!(self.shared.url, Url::Postgres(_)) {
+            return Ok(());
+        }
+        self.run("db.checkpoint", Mode::Read, |tx| on!(tx.conn, |c| c.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")))
+            .await
     }
 
     async fn run<T: Send + 'static>(

@@ -91,3 +91,14 @@ fn dev_ends_at_once() {
     assert_eq!(service.end().0, Some(0));
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_service_that_has_ended_leaves_the_whole_database_in_its_file() {
+    let place = Place::ready_on_sqlite();
+    let service = place.serve();
+    service.client().register("ada@example.com");
+    service.signal("TERM");
+    assert_eq!(service.end().0, Some(0));
+    let log = std::fs::metadata(place.path().join("signet.db-wal")).map_or(0, |log| log.len());
+    assert_eq!(log, 0, "nothing is left in the log");
+}

@@ -124,7 +124,7 @@ on_both! {
         let world = world(backend, &[("SIGNET_LOG__LEVEL", "debug")]);
         let session = world.service.client().register("ada@example.com");
         execute(&world.database_url, "ALTER TABLE sessions RENAME TO gone");
-        within(&world.service.client(), &trace_id(3), "01").refresh(&session.refresh_token()).expect_problem(500, "internal");
+        within(&world.service.client(), &trace_id(3), "01").refresh(&session.refresh_token()).expect_problem(503, "unavailable");
         let spans = world.collector.trace(&trace_id(3));
         assert_eq!(the(&spans, "POST /v1/auth/refresh").status, 2);
         assert_eq!(the(&spans, "statement session.rotate").status, 2);

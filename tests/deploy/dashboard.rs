@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use signet::config::Period;
+
 use crate::support::prometheus::{self, Prometheus};
 use crate::support::{Backend, PASSWORD, Server, Value, json, on_both};
 
@@ -40,7 +42,7 @@ fn use_in_every_way(server: &Server, round: u32) {
     client.get("/.well-known/jwks.json").expect(200);
     client.get("/nothing").expect(404);
     server.execute("ALTER TABLE users RENAME TO gone");
-    login(&email, PASSWORD).expect(500);
+    login(&email, PASSWORD).expect(503);
     server.execute("ALTER TABLE gone RENAME TO users");
     server.operator().get("/health/ready").expect(200);
 }
@@ -68,7 +70,10 @@ on_both! {
         if !prometheus::is_available() {
             return;
         }
-        let server = Server::start_on_system_clock(backend, |_| {});
+        let server = Server::start_on_system_clock(backend, |config| {
+            config.cleanup.enabled = true;
+            config.cleanup.interval = Period(Duration::from_secs(1));
+        });
         let prometheus = Prometheus::scraping(&server.management_url);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
