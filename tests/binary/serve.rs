@@ -169,7 +169,7 @@ pub(super) fn execute(url: &str, sql: &str) {
 #[test]
 fn sigterm_finishes_what_is_under_way_and_ends_well() {
     let place =
-        Place::ready_on_sqlite().with("SIGNET_HASHING__MEMORY_KIB", "200000").with("SIGNET_HASHING__ITERATIONS", "4");
+        Place::ready_on_sqlite().with("SIGNET_HASHING__MEMORY_KIB", "65536").with("SIGNET_HASHING__ITERATIONS", "4");
     let mut service = place.serve();
     let client = service.client();
     let registering = std::thread::spawn(move || client.register("ada@example.com"));
