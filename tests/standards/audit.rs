@@ -68,7 +68,7 @@ on_both! {
             client.post("/v1/auth/logout", &json!({"refresh_token": newest.refresh_token()})),
             client.refresh(&second.refresh_token()),
         ] {
-            answer.expect_problem(500, "internal");
+            answer.expect_problem(503, "unavailable");
         }
         let url = &server.config.database.url.0;
         assert!(!Place::on(url).run(&["users", "set-role", "ada@example.com", "admin"]).status.success());
@@ -193,8 +193,8 @@ fn g3_no_secret_and_no_address_is_ever_logged() {
     // A database that fails says what it was doing.
     let database = signet_database(&place);
     database.batch("ALTER TABLE users RENAME TO gone");
-    client.post("/v1/auth/login", &credentials("zebra-crossing-17")).expect(500);
-    client.post("/v1/auth/register", &credentials("zebra-crossing-17")).expect(500);
+    client.post("/v1/auth/login", &credentials("zebra-crossing-17")).expect(503);
+    client.post("/v1/auth/register", &credentials("zebra-crossing-17")).expect(503);
 
     let log: Vec<String> = lines(&program).iter().map(Value::to_string).collect();
     assert!(log.len() > 20, "{log:#?}");

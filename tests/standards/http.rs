@@ -101,7 +101,7 @@ fn e3_no_answer_shows_what_the_service_is_made_of() {
         .collect();
     server.execute("ALTER TABLE users RENAME TO gone");
     let broken = server.client().post("/v1/auth/login", &json!({"email": "a@x", "password": PASSWORD}));
-    texts.push(broken.expect_problem(500, "internal").text);
+    texts.push(broken.expect_problem(503, "unavailable").text);
     for text in texts {
         for leak in
             ["serde", "expected", "line 1", "column", "sql", "SELECT", "users", "gone", "diesel", "panic", ".rs"]

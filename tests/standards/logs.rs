@@ -190,8 +190,8 @@ fn g3_no_level_costs_a_line_its_request() {
         let url: Url = format!("sqlite:{}", place.path().join("signet.db").display()).parse().expect("our own URL");
         super::execute(&mut url.connect().expect("the database is there"), "ALTER TABLE users RENAME TO gone");
         let credentials = json!({"email": "ada@example.com", "password": PASSWORD});
-        service.client().with("x-request-id", "quiet").post("/v1/auth/login", &credentials).expect(500);
-        let line = parse(&service.wait_for("a defect: a database statement failed"));
+        service.client().with("x-request-id", "quiet").post("/v1/auth/login", &credentials).expect(503);
+        let line = parse(&service.wait_for("the database lacks a table"));
         assert_eq!((&line["request_id"], &line["route"]), (&json!("quiet"), &json!("/v1/auth/login")));
     }
 }
