@@ -131,7 +131,7 @@ on_both! {
             assert!(matches!(waited, Err(Error::Overloaded)), "{waited:?}");
             holding.await.expect("runs").expect("read");
         });
-        assert_eq!(world.metrics.database_failures.with_label_values(&["overloaded"]).get(), 1);
+        assert_eq!(world.metrics.database_failures.with_label_values(&["busy"]).get(), 1);
     }
 
     fn many_writers_at_once_lose_nothing(backend) {
