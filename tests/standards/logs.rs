@@ -139,7 +139,10 @@ fn g3_every_line_of_a_request_says_which() {
         // What is unwise about its configuration and its keys, a service says before it listens.
         // Probes and jobs use the database too.
         let of_a_probe = line["target"] == "signet::db::failure" && line.get("request_id").is_none();
-        if line["target"] == "signet::app" || of_a_probe || OUTSIDE_REQUESTS.iter().any(|own| message.starts_with(own))
+        if line["target"] == "signet::app"
+            || line["target"] == "signet::token::keys"
+            || of_a_probe
+            || OUTSIDE_REQUESTS.iter().any(|own| message.starts_with(own))
         {
             continue;
         }
