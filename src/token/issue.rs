@@ -128,7 +128,7 @@ impl Issuer {
             return Err(Error::Unavailable);
         };
         let _span = tracing::info_span!(target: SPANS, "sign", signet.kid = signer.kid).entered();
-        jsonwebtoken::encode(signer.header, &claims, signer.key).map_err(|error| {
+        signer.signing.sign(&claims).map_err(|error| {
             tracing::error!(%error, kid = signer.kid, "could not sign an access token");
             Error::Internal
         })

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::DecodingKey;
 use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use p256::{PublicKey, SecretKey};
@@ -19,12 +19,10 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::key_folder::{self, at};
-use super::keyring::{Key, PublicPoint, Signing};
+use super::keyring::{Key, PublicPoint};
+use super::signing::Signing;
 use crate::clock::Timestamp;
 use crate::random;
-
-/// `typ` of every access token (RFC 9068 §2.1).
-pub const TOKEN_TYPE: &str = "at+jwt";
 
 /// Why a folder or a file in it cannot be used; one line that names the file.
 #[derive(Debug, thiserror::Error)]
@@ -179,16 +177,8 @@ pub fn parse(pem: &str, file: &str) -> Result<Key, Error> {
     let kid = thumbprint(&point);
     let verifying =
         DecodingKey::from_ec_components(&point.x, &point.y).map_err(|_| not_a_key("not a point on P-256"))?;
-    let signing = match secret {
-        None => None,
-        Some(secret) => {
-            let der = secret.to_pkcs8_der().map_err(|_| not_a_key("cannot be encoded"))?;
-            let mut header = Header::new(Algorithm::ES256);
-            header.typ = Some(TOKEN_TYPE.to_owned());
-            header.kid = Some(kid.clone());
-            Some(Signing { key: EncodingKey::from_ec_der(der.as_bytes()), header })
-        }
-    };
+    let signing = secret.map(|secret| Signing::new(&secret, &kid)).transpose();
+    let signing = signing.map_err(|_| not_a_key("a P-256 key that cannot sign"))?;
     Ok(Key { kid, file: file.to_owned(), active_from, signing, verifying, public: point })
 }
 

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::{DecodingKey, EncodingKey, Header};
+use jsonwebtoken::DecodingKey;
 
 use super::schedule;
+use super::signing::Signing;
 use crate::clock::Timestamp;
 
 /// A key and its schedule.
@@ -26,15 +27,6 @@ pub struct Key {
     pub verifying: DecodingKey,
     /// The public coordinates, base64url of 32 bytes each.
     pub public: PublicPoint,
-}
-
-/// A private key, ready to sign.
-#[derive(Clone)]
-pub struct Signing {
-    /// What jsonwebtoken signs with.
-    pub key: EncodingKey,
-    /// `alg`, `typ` and `kid` of every token that it signs.
-    pub header: Header,
 }
 
 /// A point on P-256.
@@ -78,10 +70,8 @@ impl State {
 pub struct Signer<'a> {
     /// Its id.
     pub kid: &'a str,
-    /// What jsonwebtoken signs with.
-    pub key: &'a EncodingKey,
-    /// The header of the tokens.
-    pub header: &'a Header,
+    /// The key itself.
+    pub signing: &'a Signing,
 }
 
 /// All keys of the folder.
@@ -102,8 +92,7 @@ impl Keyring {
     /// The youngest private key whose time has come.
     pub fn signer(&self, now: Timestamp) -> Option<Signer<'_>> {
         let key = &self.keys[self.signer_index(now)?];
-        let signing = key.signing.as_ref()?;
-        Some(Signer { kid: &key.kid, key: &signing.key, header: &signing.header })
+        Some(Signer { kid: &key.kid, signing: key.signing.as_ref()? })
     }
 
     fn signer_index(&self, now: Timestamp) -> Option<usize> {

@@ -9,9 +9,9 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 
 use super::claims::Claims;
-use super::key_file::TOKEN_TYPE;
 use super::keyring::Keyring;
 use super::schedule::CLOCK_SKEW;
+use super::signing::TOKEN_TYPE;
 use crate::clock::Timestamp;
 use crate::config::Config;
 
