@@ -39,6 +39,11 @@ impl Conn {
         }
     }
 
+    /// Inside a transaction: what follows can be undone by itself, with [`Conn::rollback`].
+    pub(super) fn begin_savepoint(&mut self) -> QueryResult<()> {
+        on!(self, |c| AnsiTransactionManager::begin_transaction(c))
+    }
+
     pub(super) fn commit(&mut self) -> QueryResult<()> {
         on!(self, |c| AnsiTransactionManager::commit_transaction(c))
     }

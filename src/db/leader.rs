@@ -94,14 +94,18 @@ impl Leader {
         work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Error> {
         // In the same queue as the requests, so that on SQLite neither side has to wake up and guess.
-        let turn = tokio::time::timeout(self.shared.max_wait, self.shared.writer_turn(mode));
-        let turn = turn.await.map_err(|_| Error::Overloaded)?;
+        let turn = match (&self.shared.writer, mode) {
+            (Some(writer), Mode::Single | Mode::Transaction) => {
+                Some(tokio::time::timeout(self.shared.max_wait, writer.turn()).await.map_err(|_| Error::Overloaded)?)
+            }
+            (Some(_), Mode::Read) | (None, _) => None,
+        };
         let mut pooled = self.pooled.take().ok_or_else(lead_was_lost)?;
         let shared = Arc::clone(&self.shared);
         let working = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let _timer = shared.metrics.database_transactions.with_label_values(&[name]).start_timer();
-            let result = shared.attempt(&mut pooled, mode, &work);
+            let result = shared.attempt(&mut pooled, mode, work);
             (pooled, result)
         });
         let (pooled, result) = finished(name, working).await?;

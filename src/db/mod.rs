@@ -13,6 +13,7 @@ pub mod migrations;
 mod pulse;
 pub(crate) mod schema;
 pub mod types;
+mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use inspect::{Inspection, Vitals, inspect};
 pub use leader::Leader;
 pub use pulse::Pulse;
 use pulse::Watch;
+use writer::{Notes, Writer};
 
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::{Hold, Metrics};
@@ -48,7 +50,7 @@ pub struct Tx<'c> {
 }
 
 /// Why the database gave no result.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Every connection stayed busy for as long as a request may wait; nothing was begun.
     #[error("no database connection became free in time")]
@@ -102,7 +104,7 @@ struct Shared {
     /// As many permits as connections, so that waiting is done here, asynchronously and in order of arrival.
     connections: Arc<Semaphore>,
     /// SQLite has one writer at a time; queueing for it here is fair, while its own busy handler sleeps and guesses.
-    writer: Option<Arc<Semaphore>>,
+    writer: Option<Writer>,
     max_wait: Duration,
     clock: Clock,
     metrics: Metrics,
@@ -140,7 +142,7 @@ impl Db {
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(Manager { url: url.clone(), trouble: Arc::clone(&trouble) });
         let permits = usize::try_from(pool_size).unwrap_or(1);
-        let writer = matches!(url, Url::Sqlite(_)).then(|| Arc::new(Semaphore::new(1)));
+        let writer = matches!(url, Url::Sqlite(_)).then(Writer::new);
         metrics.database_pool_size.set(i64::from(pool_size));
         Self {
             shared: Arc::new(Shared {
@@ -177,6 +179,9 @@ impl Db {
     }
 
     /// Runs a decision that is one guarded statement and so needs no transaction of its own on Postgres: one round trip.
+    /// (On SQLite it has one all the same: a statement by itself commits there only when its last step is done or it is
+    /// reset, and Diesel, which has the row that it wants, never hears that this failed. A full disk would take back what
+    /// was answered.)
     ///
     /// # Errors
     /// See [`Error`].
@@ -218,7 +223,10 @@ impl Db {
         mode: Mode,
         work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let result = self.run_in_turn(name, mode, work).await;
+        let result = match (&self.shared.writer, mode) {
+            (Some(writer), Mode::Single | Mode::Transaction) => self.run_together(writer, name, mode, work).await,
+            (Some(_), Mode::Read) | (None, _) => self.run_alone(name, mode, work).await,
+        };
         match &result {
             Ok(_) => self.shared.watch.succeeded(),
             Err(Error::Overloaded) => self.shared.failures.note(Kind::Busy, name, ""),
@@ -228,15 +236,15 @@ impl Db {
         result
     }
 
-    async fn run_in_turn<T: Send + 'static>(
+    /// On a connection of its own.
+    async fn run_alone<T: Send + 'static>(
         &self,
         name: &'static str,
         mode: Mode,
         work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let span = self.shared.span(name, mode);
-        let wait = self.shared.metrics.database_wait.start_timer();
-        let Ok(turn) = tokio::time::timeout(self.shared.max_wait, self.turn(mode)).await else {
+        let Notes { span, wait, duration, retries } = self.shared.notes(name, mode);
+        let Ok(turn) = tokio::time::timeout(self.shared.max_wait, self.connection()).await else {
             span.record("otel.status_code", "error");
             return Err(Error::Overloaded);
         };
@@ -245,10 +253,13 @@ impl Db {
         let shared = Arc::clone(&self.shared);
         // A request that goes away does not take the work with it: once begun, it is finished and the turn given back.
         let blocking = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let (_turn, _timer) = (turn, duration.start_timer());
             span.in_scope(|| {
-                shared.run(name, mode, &work).inspect_err(|_| {
-                    tracing::Span::current().record("otel.status_code", "error");
+                let (outcome, again) = shared.run(mode, &work);
+                retries.inc_by(again.into());
+                span.record("signet.retries", again);
+                outcome.inspect_err(|_| {
+                    span.record("otel.status_code", "error");
                 })
             })
         });
@@ -259,22 +270,22 @@ impl Db {
         }
     }
 
-    async fn turn(&self, mode: Mode) -> (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit) {
-        let writer = self.shared.writer_turn(mode).await;
-        (writer, Arc::clone(&self.shared.connections).acquire_owned().await.expect(OPEN))
+    async fn connection(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.shared.connections).acquire_owned().await.expect(OPEN)
     }
 }
 
 const OPEN: &str = "the semaphores live as long as the pool and are never closed";
 
 impl Shared {
-    /// SQLite's one turn to write, for work that writes.
-    async fn writer_turn(&self, mode: Mode) -> Option<OwnedSemaphorePermit> {
-        match (&self.writer, mode) {
-            (Some(writer), Mode::Single | Mode::Transaction) => {
-                Some(Arc::clone(writer).acquire_owned().await.expect(OPEN))
-            }
-            (Some(_), Mode::Read) | (None, _) => None,
+    /// What is noted of a unit of work from its beginning on.
+    fn notes(&self, name: &'static str, mode: Mode) -> Notes {
+        Notes {
+            span: self.span(name, mode),
+            wait: self.metrics.database_wait.start_timer(),
+            duration: self.metrics.database_transactions.with_label_values(&[name]),
+            // Made with the first use of the name: a counter that begins at one hides its first step from `rate`.
+            retries: self.metrics.database_retries.with_label_values(&[name]),
         }
     }
 
@@ -302,37 +313,30 @@ impl Shared {
         .or_current()
     }
 
-    fn run<T>(
-        &self,
-        name: &'static str,
-        mode: Mode,
-        work: &impl Fn(&mut Tx<'_>) -> QueryResult<T>,
-    ) -> Result<T, Error> {
+    /// Runs `work`, afresh as often as the database asks for it; tells how often that was.
+    fn run<T>(&self, mode: Mode, mut work: impl FnMut(&mut Tx<'_>) -> QueryResult<T>) -> (Result<T, Error>, u32) {
         let _in_use = self.metrics.database_connections_in_use.hold();
-        let _timer = self.metrics.database_transactions.with_label_values(&[name]).start_timer();
-        // Made with the first use of the name: a counter that begins at one hides its first step from `rate`.
-        let retries = self.metrics.database_retries.with_label_values(&[name]);
-        let mut attempt = 1;
+        let mut retries = 0;
         loop {
-            let mut pooled = self.connection()?;
-            let outcome = self.attempt(&mut pooled, mode, work);
-            tracing::Span::current().record("signet.retries", attempt - 1);
-            let error = match outcome {
-                Ok(value) => return Ok(value),
+            let mut pooled = match self.checked_out() {
+                Ok(pooled) => pooled,
+                Err(error) => return (Err(error), retries),
+            };
+            let error = match self.attempt(&mut pooled, mode, &mut work) {
+                Ok(value) => return (Ok(value), retries),
                 Err(error) => error,
             };
             let kind = failure::of_statement(&error);
-            if kind == Kind::Conflict && attempt < MAX_ATTEMPTS {
-                retries.inc();
-                attempt += 1;
+            if kind == Kind::Conflict && retries + 1 < MAX_ATTEMPTS {
+                retries += 1;
                 continue;
             }
             pooled.lost |= kind.ends_connection();
-            return Err(Error::of_statement(&error));
+            return (Err(Error::of_statement(&error)), retries);
         }
     }
 
-    fn connection(&self) -> Result<PooledConnection<Manager>, Error> {
+    fn checked_out(&self) -> Result<PooledConnection<Manager>, Error> {
         self.pool.get().map_err(|error| {
             let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Error::of_connecting(trouble.unwrap_or_else(|| error.to_string()))
@@ -343,16 +347,9 @@ impl Shared {
         &self,
         pooled: &mut Pooled,
         mode: Mode,
-        work: &impl Fn(&mut Tx<'_>) -> QueryResult<T>,
+        mut work: impl FnMut(&mut Tx<'_>) -> QueryResult<T>,
     ) -> QueryResult<T> {
-        // On SQLite a statement by itself commits only when its last step is done or it is reset, and Diesel, which has the
-        // row that it wants, never hears that this failed: a full disk would take back what was answered.
-        let is_within_transaction = match mode {
-            Mode::Read => false,
-            Mode::Single => self.writer.is_some(),
-            Mode::Transaction => true,
-        };
-        if !is_within_transaction {
+        if mode != Mode::Transaction {
             return work(&mut Tx { conn: &mut pooled.conn, now: self.clock.now() });
         }
         pooled.conn.begin()?;

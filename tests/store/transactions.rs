@@ -20,10 +20,13 @@ struct World {
 }
 
 fn world(backend: Backend, connections: u32) -> World {
+    world_at(backend, connections, Clock::manual(Timestamp::from_micros(1_795_255_200_000_000)))
+}
+
+fn world_at(backend: Backend, connections: u32, clock: Clock) -> World {
     let dir = tempfile::tempdir().expect("a folder");
     let url = backend.database(dir.path()).parse().expect("our own URL");
     let metrics = Metrics::default();
-    let clock = Clock::manual(Timestamp::from_micros(1_795_255_200_000_000));
     let db = Db::open(url, connections, Duration::from_millis(500), clock, metrics.clone());
     World { db, metrics, _dir: dir }
 }
@@ -203,4 +206,105 @@ fn sqlite_answers_only_what_is_on_disk() {
     };
     assert_eq!(pragma("synchronous"), 2, "FULL");
     assert_eq!(pragma("foreign_keys"), 1);
+}
+
+/// SQLite, with one unit of work that has the turn until it is told to give it up, and its result.
+async fn busy(db: &Db) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), Error>>) {
+    let (done, wait) = std::sync::mpsc::channel();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    let db = db.clone();
+    let first = tokio::spawn(async move {
+        db.tx("test.busy", move |_| {
+            begun.send(()).expect("somebody waits for it");
+            wait.lock().expect("one at a time").recv().expect("told");
+            Ok(())
+        })
+        .await
+    });
+    tokio::task::spawn_blocking(move || has_begun.recv()).await.expect("no panic").expect("begun");
+    (done, first)
+}
+
+/// Polls `works` until each waits for the turn, frees it, and gives what each led to.
+async fn together<T>(
+    db: &Db,
+    works: Vec<std::pin::Pin<Box<dyn Future<Output = Result<T, Error>>>>>,
+) -> Vec<Result<T, Error>> {
+    let (done, first) = busy(db).await;
+    let all = futures_util::future::join_all(works);
+    let free = async {
+        tokio::task::yield_now().await;
+        done.send(()).expect("it waits");
+    };
+    let (outcomes, ()) = futures_util::future::join(all, free).await;
+    first.await.expect("no panic").expect("it did nothing");
+    outcomes
+}
+
+#[test]
+fn sqlite_commits_together_what_waits_together() {
+    let world = world_at(Backend::Sqlite, 2, Clock::system());
+    let db = world.db.clone();
+    let times = block_on(async {
+        db.tx("test.make", |tx| execute(tx, "CREATE TABLE t (n bigint NOT NULL)")).await.expect("made");
+        let insert = |_| -> std::pin::Pin<Box<dyn Future<Output = _>>> {
+            let db = db.clone();
+            Box::pin(async move {
+                db.single("test.insert", |tx| execute(tx, "INSERT INTO t VALUES (1)").map(|()| tx.now)).await
+            })
+        };
+        together(&db, (0..5).map(insert).collect()).await
+    });
+    let times: Vec<Timestamp> = times.into_iter().map(|time| time.expect("inserted")).collect();
+    assert!(times.windows(2).all(|pair| pair[0] == pair[1]), "one transaction has one time: {times:?}");
+    let count = block_on(world.db.read("test.count", |tx| number(tx, "SELECT count(*) AS value FROM t")));
+    assert_eq!(count.expect("read"), 5);
+}
+
+#[test]
+fn one_that_fails_or_panics_takes_no_other_with_it() {
+    let world = world(Backend::Sqlite, 2);
+    let db = world.db.clone();
+    let outcomes = block_on(async {
+        db.tx("test.make", |tx| execute(tx, "CREATE TABLE t (n bigint NOT NULL)")).await.expect("made");
+        let work = |number: i64| -> std::pin::Pin<Box<dyn Future<Output = _>>> {
+            let db = db.clone();
+            Box::pin(async move {
+                db.tx("test.work", move |tx| {
+                    execute(tx, &format!("INSERT INTO t VALUES ({number})"))?;
+                    assert_ne!(number, 20, "a defect");
+                    if number == 3 { Err(DieselError::NotFound) } else { Ok(()) }
+                })
+                .await
+            })
+        };
+        together(&db, [1, 20, 3, 400].map(work).into()).await
+    });
+    let failed: Vec<bool> = outcomes.iter().map(|outcome| matches!(outcome, Err(Error::Failed(_)))).collect();
+    assert_eq!(failed, [false, true, true, false], "{outcomes:?}");
+    let sum = block_on(world.db.read("test.sum", |tx| number(tx, "SELECT sum(n) AS value FROM t")));
+    assert_eq!(sum.expect("read"), 401);
+}
+
+#[test]
+fn what_waited_too_long_for_the_turn_is_not_done() {
+    let world = world(Backend::Sqlite, 2);
+    let db = world.db.clone();
+    let (late, gone) = block_on(async {
+        db.tx("test.make", |tx| execute(tx, "CREATE TABLE t (n bigint NOT NULL)")).await.expect("made");
+        let (done, first) = busy(&db).await;
+        let insert = |db: Db| async move { db.single("test.late", |tx| execute(tx, "INSERT INTO t VALUES (1)")).await };
+        let gone = tokio::time::timeout(Duration::from_millis(50), insert(db.clone())).await;
+        let late = insert(db.clone()).await;
+        done.send(()).expect("it waits");
+        first.await.expect("no panic").expect("it did nothing");
+        // Whoever comes next takes along what waits.
+        db.tx("test.next", |_| Ok(())).await.expect("its turn");
+        (late, gone)
+    });
+    assert!(matches!(late, Err(Error::Overloaded)), "{late:?}");
+    assert!(gone.is_err(), "the client went away");
+    let count = block_on(world.db.read("test.count", |tx| number(tx, "SELECT count(*) AS value FROM t")));
+    assert_eq!(count.expect("read"), 0);
 }
