@@ -104,16 +104,21 @@ pub(super) fn rotate_current(
     // Two texts, each kept prepared: with and without a client that names itself.
     match client_id {
         None => {
-            let update = Cached(diesel::update(target).set(set).returning(columns));
+            let update = Cached::<Rotation, _>::new(diesel::update(target).set(set).returning(columns));
             on!(tx.conn, |c| update.get_result(c).optional())
         }
         Some(client_id) => {
             let target = target.filter(sessions::client_id.eq(client_id));
-            let update = Cached(diesel::update(target).set(set).returning(columns));
+            let update = Cached::<RotationOfClient, _>::new(diesel::update(target).set(set).returning(columns));
             on!(tx.conn, |c| update.get_result(c).optional())
         }
     }
 }
+
+/// The name of the statement in [`rotate_current`].
+struct Rotation;
+/// The name of the same with a client.
+struct RotationOfClient;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = sessions)]
