@@ -24,3 +24,18 @@ impl Caller {
         self.scope.contains(scope)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn a_caller_may_what_the_token_says_and_no_more() {
+        let now = Timestamp::from_micros(0);
+        let (user_id, session_id) = (UserId::new(now), SessionId::new(now));
+        let scope: Scope = "account reports".parse().expect("a scope");
+        let caller = Caller { user_id, session_id, scope, roles: Roles::user() };
+        assert_eq!(["account", "reports", "admin"].map(|scope| caller.may(scope)), [true, true, false]);
+    }
+}

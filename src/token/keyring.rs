@@ -219,6 +219,27 @@ mod tests {
     }
 
     #[test]
+    fn only_a_private_key_supersedes_and_only_an_older_one() {
+        let times = [T0, T0 + HOUR / 2, T0 + HOUR, T0 + HOUR];
+        let keys = times.iter().enumerate().map(|(index, time)| key(Some(*time), index != 1)).collect();
+        let ring = Keyring::new(keys, HOUR);
+        let dropped = T0 + HOUR + schedule::retention(HOUR);
+        let [first, public, twin, signer] = states(&ring, T0 + HOUR)[..] else { panic!("four keys") };
+        assert_eq!((first, public), (State::Retained(Some(dropped)), State::Retained(Some(dropped))));
+        assert_eq!((twin, signer), (State::Retained(None), State::Signing), "of the same age");
+        for key in ring.published(T0 + HOUR) {
+            assert_eq!(ring.find(&key.kid, T0 + HOUR).map(|found| &found.kid), Some(&key.kid));
+        }
+    }
+
+    #[test]
+    fn every_state_has_a_name_of_its_own() {
+        let states = [State::Scheduled, State::Signing, State::Retained(None), State::Expired];
+        assert_eq!(states.map(State::as_str), State::NAMES);
+        assert_eq!(State::NAMES, ["scheduled", "signing", "retained", "expired"]);
+    }
+
+    #[test]
     fn two_keys_without_a_time_are_both_published_and_every_instance_picks_the_same() {
         let (a, b) = (key(None, true), key(None, true));
         let ring = Keyring::new(vec![a.clone(), b.clone()], HOUR);

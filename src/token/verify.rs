@@ -81,3 +81,90 @@ fn strict_header(token: &str) -> Option<StrictHeader> {
     let (header, _) = token.split_once('.')?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::access::role::Roles;
+    use crate::account::UserId;
+    use crate::session::SessionId;
+    use crate::token::key_file;
+    use crate::token::keyring::Key;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_795_255_200_000_000);
+    const SECONDS: i64 = NOW.as_seconds();
+
+    fn world() -> (Verifier, Key) {
+        let config = Config { issuer: "https://id.example".to_owned(), ..Config::default() };
+        let key = key_file::parse(&key_file::generate(), "x.pem").expect("our own key");
+        let ring = Keyring::new(vec![key.clone()], Duration::from_secs(900));
+        (Verifier::new(&config, Arc::new(ArcSwap::from_pointee(ring))), key)
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            iss: "https://id.example".to_owned(),
+            sub: UserId::new(NOW),
+            aud: "https://id.example".to_owned(),
+            exp: SECONDS + 900,
+            iat: SECONDS,
+            nbf: None,
+            jti: "x".to_owned(),
+            client_id: String::new(),
+            scope: crate::access::scope::Scope::account(),
+            roles: Roles::user(),
+            sid: SessionId::new(NOW),
+            auth_time: SECONDS,
+            amr: vec!["pwd".to_owned()],
+            email: None,
+            email_verified: None,
+            name: None,
+        }
+    }
+
+    /// Whether a token with these claims is valid at [`NOW`].
+    fn is_valid(change: impl FnOnce(&mut Claims)) -> bool {
+        let (verifier, key) = world();
+        let mut claims = claims();
+        change(&mut claims);
+        let token = key.signing.expect("a private key").sign(&claims).expect("signed");
+        verifier.verify(&token, NOW).is_ok()
+    }
+
+    #[test]
+    fn a_token_is_valid_until_the_second_in_which_it_expires() {
+        assert!(is_valid(|claims| claims.exp = SECONDS + 1));
+        assert!(!is_valid(|claims| claims.exp = SECONDS));
+    }
+
+    #[test]
+    fn a_token_may_be_from_the_future_by_the_skew_of_another_clock() {
+        let skew = i64::try_from(CLOCK_SKEW.as_secs()).expect("short");
+        for begin in [
+            |claims: &mut Claims, at| claims.iat = at,
+            |claims: &mut Claims, at| claims.auth_time = at,
+            |claims: &mut Claims, at| claims.nbf = Some(at),
+        ] {
+            assert!(is_valid(|claims| begin(claims, SECONDS + skew)));
+            assert!(!is_valid(|claims| begin(claims, SECONDS + skew + 1)));
+        }
+    }
+
+    #[test]
+    fn a_token_longer_than_any_of_ours_is_not_even_looked_at() {
+        let (verifier, key) = world();
+        let signing = key.signing.expect("a private key");
+        let sign = |characters: usize| {
+            signing.sign(&Claims { name: Some("x".repeat(characters)), ..claims() }).expect("signed")
+        };
+        // Three bytes of a name are four characters of a token.
+        let fitting = (MAX_TOKEN_BYTES - sign(0).len()) / 4 * 3;
+        let mut around = (fitting - 8..fitting + 8).map(sign);
+        let longest = around.find(|token| token.len() == MAX_TOKEN_BYTES).expect("a token of that length");
+        assert!(verifier.verify(&longest, NOW).is_ok());
+        let longer = around.next().expect("one more");
+        assert!(verifier.verify(&longer, NOW).is_err());
+    }
+}
