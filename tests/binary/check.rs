@@ -171,9 +171,9 @@ fn a_postgres_that_cannot_be_worked_with_is_found() {
         ("REVOKE INSERT ON users, sessions FROM {}", "finding: the database's role may not write to: sessions, users"),
         (
             "ALTER ROLE {} CONNECTION LIMIT 7",
-            "finding: database.pool_size: 8 is more than the 7 connections allowed us",
+            "finding: database.pool_size: 16 is more than the 7 connections allowed us",
         ),
-        ("ALTER DATABASE {} CONNECTION LIMIT 5", "finding: database.pool_size: 8 is more than the 5 connections"),
+        ("ALTER DATABASE {} CONNECTION LIMIT 5", "finding: database.pool_size: 16 is more than the 5 connections"),
         ("ALTER ROLE {} NOLOGIN", "finding: cannot reach the database "),
         ("ALTER DATABASE {} SET idle_session_timeout = '1h'", "warning: the database ends idle connections"),
     ] {
