@@ -21,6 +21,9 @@ on_both! {
         client.refresh(&other.refresh_token()).expect(200);
         client.login("ada@example.com");
         assert_eq!(server.audited("user_sessions_ended"), 1);
+        let count = "SELECT CAST(detail AS text) AS value FROM audit_events WHERE kind = 'user_sessions_ended'";
+        let detail: serde_json::Value = serde_json::from_str(&server.query_text(count)).expect("JSON");
+        assert_eq!(detail["count"], 2);
         let trail = "SELECT revoked_reason AS value FROM sessions WHERE revoked_at IS NOT NULL LIMIT 1";
         assert_eq!(server.query_text(trail), "ended_by_operator");
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
 
 on_both! {
@@ -69,6 +71,8 @@ on_both! {
             }
         }
         assert_eq!((pages, seen.len()), (3, 7));
+        let whole = client.get("/v1/auth/sessions?limit=7").expect(200).json();
+        assert_eq!(whole["next"], Value::Null, "a page that is just full is the last");
         let mut sorted = seen.clone();
         sorted.sort_by(|a, b| b.cmp(a));
         sorted.dedup();
