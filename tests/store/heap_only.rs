@@ -1,0 +1,104 @@
+//! Rotations leave nothing behind on Postgres: each new version of a row stays on its page, and no index hears of it.
+//!
+//! `benches/scale/run hot` does half a million of them and prints the same figures.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use signet::app::App;
+use signet::http::origin::Origin;
+use signet::session::refresh::{Conditions, refresh};
+use signet::session::token::RefreshToken;
+
+use crate::support::{Backend, Server, postgres};
+
+const SESSIONS: usize = 100;
+/// So often is each rotated before the table is measured: one that was only inserted into finds its room first.
+const SETTLING_ROUNDS: usize = 5;
+const ROUNDS: usize = 20;
+
+#[test]
+fn rotations_are_heap_only_and_grow_neither_the_table_nor_an_index() {
+    if !postgres::is_available() {
+        return;
+    }
+    let server = Server::start(Backend::Postgres);
+    server.client().register("ada@example.com");
+    let mut texts: Vec<String> =
+        (0..SESSIONS).map(|_| server.client().login("ada@example.com").refresh_token()).collect();
+    // At random, as clients come: they begin with their handles.
+    texts.sort();
+    let mut tokens: Vec<RefreshToken> = texts.iter().map(|text| RefreshToken::parse(text).expect("a token")).collect();
+    // Nobody but the rotations themselves clears up.
+    server.execute("ALTER TABLE sessions SET (autovacuum_enabled = false)");
+    let (indexes, before) = (sizes_of_indexes(&server), Updates::of(&server));
+    rotate(&server, &mut tokens, SETTLING_ROUNDS);
+    let table = size_of_table(&server);
+    rotate(&server, &mut tokens, ROUNDS);
+    let made = (SESSIONS * (SETTLING_ROUNDS + ROUNDS)) as i64;
+    let updates = Updates::of_at_least(&server, before.all + made).since(before);
+    assert_eq!(updates.all, made, "one version of a row for each rotation");
+    assert!(updates.heap_only * 100 >= updates.all * 95, "{updates:?}");
+    assert_eq!(sizes_of_indexes(&server), indexes);
+    // Were the versions kept, it would be as many times as large as there were rounds.
+    assert!(size_of_table(&server) <= table + table / 4, "{table} grew to {}", size_of_table(&server));
+}
+
+/// Through the service's own code, without the signatures and the HTTP around it.
+fn rotate(server: &Server, tokens: &mut [RefreshToken], rounds: usize) {
+    let app = App::build(server.config.clone(), server.clock.clone()).expect("the service can be built");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // One after the other: an old version stays as long as any transaction may see it, and on a table of a few pages one
+    // connection that a busy machine holds up for a moment would spoil the figure. `benches/scale` has many clients.
+    runtime.block_on(async {
+        for _ in 0..rounds {
+            for token in &mut *tokens {
+                let rotated = refresh(&app, token.clone(), Conditions::default(), Origin::default()).await;
+                *token = rotated.expect("a live session").refresh_token;
+            }
+        }
+    });
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Updates {
+    all: i64,
+    heap_only: i64,
+}
+
+impl Updates {
+    fn of(server: &Server) -> Self {
+        let number = |column: &str| {
+            server
+                .query_number(&format!("SELECT {column} AS value FROM pg_stat_user_tables WHERE relname = 'sessions'"))
+        };
+        Self { all: number("n_tup_upd"), heap_only: number("n_tup_hot_upd") }
+    }
+
+    /// Each connection tells of its work some time later, at the latest when it ends.
+    fn of_at_least(server: &Server, all: i64) -> Self {
+        let begun = Instant::now();
+        loop {
+            let updates = Self::of(server);
+            if updates.all >= all {
+                return updates;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{updates:?}, and {all} were made");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { all: self.all - before.all, heap_only: self.heap_only - before.heap_only }
+    }
+}
+
+fn size_of_table(server: &Server) -> i64 {
+    server.query_number("SELECT pg_relation_size('sessions') AS value")
+}
+
+fn sizes_of_indexes(server: &Server) -> BTreeMap<String, i64> {
+    let names = server.query_texts("SELECT indexname::text AS value FROM pg_indexes WHERE tablename = 'sessions'");
+    let size = |name: &str| server.query_number(&format!("SELECT pg_relation_size('{name}') AS value"));
+    names.into_iter().map(|name| (name.clone(), size(&name))).collect()
+}

@@ -1,0 +1,358 @@
+//! What each request and command asks of the database, and the plan of each statement, kept in `plans/`: a lost index
+//! fails here and not in production.
+//!
+//! No statement is copied: Diesel's instrumentation hears what a running service sends. After a wanted change
+//! `SIGNET_TEST_UPDATE_PLANS=1 cargo test --test all store::plans` writes the files anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, SimpleConnection, set_default_instrumentation};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use signet::access::role::Roles;
+use signet::account::administer;
+use signet::account::email::Email;
+use signet::account::password::{NewPassword, Password};
+use signet::cleanup::{self, Limits};
+use signet::db::{Conn, Db};
+use signet::hasher::Hasher;
+use signet::metrics::Metrics;
+use signet::session::end;
+
+use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Kept for questions that operators ask in SQL (docs/operations.md, "When something has happened").
+const INDEXES_FOR_PEOPLE: [&str; 1] = ["audit_events_subject"];
+
+on_both! {
+    fn each_statement_has_the_plan_that_is_on_record(backend) {
+        let ledger = Ledger::of_everything(backend);
+        let plans = ledger.plans();
+        let path = snapshot(backend);
+        if std::env::var_os("SIGNET_TEST_UPDATE_PLANS").is_some() {
+            std::fs::write(&path, &plans).expect("the repository can be written");
+        }
+        let on_record = std::fs::read_to_string(&path).unwrap_or_default();
+        if let Some(difference) = first_difference(&on_record, &plans) {
+            panic!("{}: {difference}\nIf it is wanted: SIGNET_TEST_UPDATE_PLANS=1", path.display());
+        }
+        assert_every_index_serves(&ledger.server, &plans);
+        for drop in lost_indexes(backend) {
+            ledger.server.execute(drop);
+            assert!(first_difference(&on_record, &ledger.plans()).is_some(), "{drop} is noticed");
+        }
+    }
+}
+
+fn snapshot(backend: Backend) -> PathBuf {
+    let name = match backend {
+        Backend::Postgres => "postgres.txt",
+        Backend::Sqlite => "sqlite.txt",
+    };
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/plans").join(name)
+}
+
+fn first_difference(on_record: &str, now: &str) -> Option<String> {
+    if on_record == now {
+        return None;
+    }
+    let (mut before, mut after) = (on_record.split("\n\n"), now.split("\n\n"));
+    loop {
+        let (was, is) = (before.next(), after.next());
+        if was != is {
+            return Some(format!("on record:\n{}\nnow:\n{}", was.unwrap_or("nothing"), is.unwrap_or("nothing")));
+        }
+        assert!(was.is_some() || is.is_some(), "texts that differ differ somewhere");
+    }
+}
+
+/// An index that no statement uses costs every write and helps nobody.
+fn assert_every_index_serves(server: &Server, plans: &str) {
+    let names = match &server.database() {
+        Conn::Pg(_) => "SELECT indexname::text AS value FROM pg_indexes WHERE schemaname = 'public'",
+        Conn::Sqlite(_) => "SELECT name AS value FROM sqlite_master WHERE type = 'index'",
+    };
+    for name in server.query_texts(names) {
+        let is_exempt = INDEXES_FOR_PEOPLE.contains(&name.as_str()) || name.contains("__diesel_schema_migrations");
+        assert!(is_exempt || plans.contains(&name), "{name} serves no statement");
+    }
+}
+
+/// The snapshot is worth something if it fails without each of these. (SQLite cannot drop the index of a constraint.)
+fn lost_indexes(backend: Backend) -> &'static [&'static str] {
+    match backend {
+        Backend::Postgres => &[
+            "DROP INDEX sessions_user_id",
+            "ALTER TABLE sessions DROP CONSTRAINT sessions_handle_digest",
+            "ALTER TABLE users DROP CONSTRAINT users_email_key",
+        ],
+        Backend::Sqlite => &["DROP INDEX sessions_user_id"],
+    }
+}
+
+/// A service, and what it was heard to send while something was done with it.
+struct Ledger {
+    server: Server,
+    heard: Heard,
+    entries: Vec<(&'static str, Vec<String>)>,
+}
+
+impl Ledger {
+    fn start(backend: Backend) -> Self {
+        let mut server = Server::start(backend);
+        let heard = listen_to(&server.config.database.url.0);
+        // Only connections that are made from now on are heard.
+        server.restart();
+        Self { server, heard, entries: Vec::new() }
+    }
+
+    /// Does something and notes which statements it took, each once.
+    fn note<T>(&mut self, what: &'static str, work: impl FnOnce(&Server) -> T) -> T {
+        locked(&self.heard).clear();
+        let result = work(&self.server);
+        let mut statements: Vec<String> = Vec::new();
+        for statement in locked(&self.heard).drain(..) {
+            if is_planned(&statement) && !statements.contains(&statement) {
+                statements.push(statement);
+            }
+        }
+        assert!(!statements.is_empty(), "{what}: no statement was heard");
+        self.entries.push((what, statements));
+        result
+    }
+
+    /// Everything that the service and its commands do with the tables.
+    fn of_everything(backend: Backend) -> Self {
+        let mut ledger = Self::start(backend);
+        ledger.requests();
+        ledger.commands();
+        ledger.clean_up();
+        // In the end, so that whatever was done above was quick: a database as it is after some time in service.
+        fill(&mut ledger.server.database());
+        ledger
+    }
+
+    fn requests(&mut self) {
+        let mut session = self.note("register", |server| server.client().register("ada@example.com"));
+        session = self.note("refresh", |server| server.client().refresh(&session.refresh_token()).expect(200));
+        let parent = session.refresh_token();
+        let fields = [("grant_type", "refresh_token"), ("client_id", "signet"), ("refresh_token", parent.as_str())];
+        self.note("refresh by a client that names itself", |server| {
+            server.client().form("/oauth2/token", &fields).expect(200)
+        });
+        self.note("refresh again within the grace window", |server| server.client().refresh(&parent).expect(200));
+        self.server.clock.advance(Duration::from_secs(60));
+        session = self.note("recover a lost response", |server| server.client().refresh(&parent).expect(200));
+        let stale = session.refresh_token();
+        session = self.server.client().refresh(&stale).expect(200);
+        self.server.client().refresh(&session.refresh_token()).expect(200);
+        self.note("reuse", |server| server.client().refresh(&stale).expect(401));
+
+        let log_in = json!({"email": "ada@example.com", "password": PASSWORD});
+        session = self.note("log in", |server| server.client().post("/v1/auth/login", &log_in).expect(200));
+        let wrong = json!({"email": "ada@example.com", "password": "not the right one"});
+        self.note("log in with a wrong password", |server| server.client().post("/v1/auth/login", &wrong).expect(401));
+        let bearer = self.server.client().bearer(&session.access_token());
+        self.note("me", |_| bearer.get("/v1/auth/me").expect(200));
+        self.note("change the name", |_| bearer.patch("/v1/auth/me", &json!({"name": "Ada"})).expect(200));
+        let other = token::decode(&self.server.client().login("ada@example.com").access_token()).1["sid"].clone();
+        let other = other.as_str().expect("an id").to_owned();
+        self.note("list sessions", |_| bearer.get("/v1/auth/sessions?limit=1").expect(200));
+        self.note("list sessions, next page", |_| {
+            bearer.get(&format!("/v1/auth/sessions?limit=1&after={other}")).expect(200)
+        });
+        self.note("end another session", |_| bearer.delete(&format!("/v1/auth/sessions/{other}")).expect(204));
+        let change = json!({"current_password": PASSWORD, "new_password": "another battery staple"});
+        self.note("change the password", |_| bearer.post("/v1/auth/change-password", &change).expect(204));
+        let presented = json!({"refresh_token": session.refresh_token()});
+        self.note("log out", |server| server.client().post("/v1/auth/logout", &presented).expect(204));
+        let session = self.server.client().register("eve@example.com");
+        let bearer = self.server.client().bearer(&session.access_token());
+        self.note("log out everywhere", |_| bearer.post("/v1/auth/logout", &json!({"all": true})).expect(204));
+    }
+
+    fn commands(&mut self) {
+        let db = self.database();
+        let hasher = Hasher::start(&self.server.config.hashing, Metrics::default()).expect("threads");
+        let email = || Email::parse("eve@example.com").expect("an address");
+        let password = Password::parse("another battery staple").expect("a password");
+        let new = NewPassword::accept(password, 8, &email(), "http://localhost").expect("a good one");
+        let roles = Roles::try_from(vec!["admin".to_owned()]).expect("a role");
+        self.note("signet users set-role", |_| block_on(administer::set_roles(&db, email(), roles)).expect("a user"));
+        self.note("signet users disable", |_| block_on(administer::disable(&db, email())).expect("a user"));
+        self.note("signet users enable", |_| block_on(administer::enable(&db, email())).expect("a user"));
+        self.note("signet users set-password", |_| {
+            block_on(administer::set_password(&db, &hasher, email(), &new)).expect("a user")
+        });
+        self.server.client().register("bob@example.com");
+        self.note("signet sessions end EMAIL", |_| block_on(end::of_user(&db, email())).expect("a user"));
+        let now = self.server.clock.now();
+        let ended = self.note("signet sessions end --all", |_| block_on(end::of_everybody(&db, now)).expect("ended"));
+        assert!(ended > 0, "the last page was reached from another");
+    }
+
+    fn clean_up(&mut self) {
+        self.server.clock.advance(400 * DAY);
+        let db = self.database();
+        let limits = Limits::at(self.server.clock.now(), &self.server.config.cleanup);
+        let removed = self.note("signet cleanup", |_| {
+            block_on(async {
+                let mut leader = db.lead(cleanup::LOCK).await.expect("reached").expect("nobody else is at it");
+                cleanup::sweep(&mut leader, limits, &Metrics::default()).await.expect("sweeps")
+            })
+        });
+        assert!(removed.sessions > 0 && removed.audit_events > 0, "{removed:?}");
+        self.server.client().register("zoe@example.com");
+    }
+
+    fn database(&self) -> Db {
+        let url = self.server.config.database.url.0.parse().expect("our own URL");
+        Db::open(url, 1, Duration::from_secs(10), self.server.clock.clone(), Metrics::default())
+    }
+
+    fn plans(&self) -> String {
+        let mut database = self.server.database();
+        let entries = self.entries.iter().map(|(what, statements)| {
+            let plans: Vec<String> = statements.iter().map(|statement| plan(&mut database, statement)).collect();
+            format!("# {what}\n{}", plans.concat())
+        });
+        entries.collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+type Heard = Arc<Mutex<Vec<String>>>;
+
+/// Whose statements are listened to: the beginning of the address, and where they go.
+static LISTENERS: Mutex<Vec<(String, Heard)>> = Mutex::new(Vec::new());
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn listen_to(database_url: &str) -> Heard {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        set_default_instrumentation(|| Some(Box::new(Ear::default()))).expect("nobody panicked while setting it");
+    });
+    let heard = Heard::default();
+    let address = database_url.strip_prefix("sqlite:").unwrap_or(database_url).to_owned();
+    locked(&LISTENERS).push((address, Arc::clone(&heard)));
+    heard
+}
+
+/// At each connection of this process; deaf unless somebody listens to that database.
+#[derive(Default)]
+struct Ear {
+    heard: Option<Heard>,
+}
+
+impl Instrumentation for Ear {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartEstablishConnection { url, .. } => {
+                let listeners = locked(&LISTENERS);
+                let listener = listeners.iter().find(|(address, _)| url.starts_with(address));
+                self.heard = listener.map(|(_, heard)| Arc::clone(heard));
+            }
+            InstrumentationEvent::StartQuery { query, .. } => {
+                if let Some(heard) = &self.heard {
+                    // `STATEMENT -- binds: [VALUES]`
+                    let text = query.to_string();
+                    let statement = text.split(" -- binds").next().unwrap_or_default().to_owned();
+                    locked(heard).push(statement);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Not BEGIN and COMMIT, and not what is asked of the server itself.
+fn is_planned(statement: &str) -> bool {
+    let concerns_our_tables = ["\"users\"", "\"sessions\"", "\"audit_events\""].map(|table| statement.contains(table));
+    concerns_our_tables.contains(&true) || statement.contains('`')
+}
+
+/// `VERB table` and, indented, the plan.
+fn plan(database: &mut Conn, statement: &str) -> String {
+    let lines = match database {
+        Conn::Pg(c) => plan_on_postgres(c, statement),
+        Conn::Sqlite(c) => plan_on_sqlite(c, statement),
+    };
+    let plan: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+    format!("{}\n{plan}", summary(statement))
+}
+
+fn summary(statement: &str) -> String {
+    let words: Vec<&str> = statement.split_whitespace().collect();
+    let verb = words.first().copied().unwrap_or_default();
+    let at = words.iter().position(|word| ["FROM", "INTO", "UPDATE"].contains(word)).map_or(0, |place| place + 1);
+    let table = words.get(at).copied().unwrap_or_default().trim_matches(['(', '"', '`']);
+    format!("{verb} {table}")
+}
+
+/// The plan for whatever values, which a prepared statement has from some time on; so none has to be made up here.
+fn plan_on_postgres(connection: &mut PgConnection, statement: &str) -> Vec<String> {
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+        plan: String,
+    }
+    let is_parameter = |number: &u32| statement.contains(&format!("${number}"));
+    let values = (1..).take_while(is_parameter).map(|_| "NULL").collect::<Vec<_>>().join(", ");
+    let values = if values.is_empty() { values } else { format!("({values})") };
+    let prepare = format!("SET plan_cache_mode = force_generic_plan; PREPARE it AS {statement}");
+    if let Err(error) = connection.batch_execute(&prepare) {
+        return vec![error.to_string()];
+    }
+    let explained: QueryResult<Vec<Line>> =
+        diesel::sql_query(format!("EXPLAIN (COSTS OFF) EXECUTE it{values}")).load(connection);
+    connection.batch_execute("DEALLOCATE it").expect("was prepared");
+    match explained {
+        Ok(lines) => lines.into_iter().map(|line| line.plan).collect(),
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+fn plan_on_sqlite(connection: &mut SqliteConnection, statement: &str) -> Vec<String> {
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = Text)]
+        detail: String,
+    }
+    let steps: Vec<Step> =
+        diesel::sql_query(format!("EXPLAIN QUERY PLAN {statement}")).load(connection).expect(statement);
+    steps.into_iter().map(|step| step.detail).collect()
+}
+
+/// So many rows that no table is read whole only because it is small; SQLite plans the same for any number.
+fn fill(database: &mut Conn) {
+    if let Conn::Pg(c) = database {
+        c.batch_execute(
+            "SET statement_timeout = 0; \
+             INSERT INTO users SELECT gen_random_uuid(), email || n, email_key || n, name, password_hash, roles, is_active, \
+                 is_verified, access_version, created_at, last_login_at \
+             FROM (SELECT * FROM users ORDER BY id DESC LIMIT 1) AS latest, generate_series(1, 2000) AS n; \
+             INSERT INTO sessions SELECT gen_random_uuid(), sha256(uuid_send(gen_random_uuid())), users.id, \
+                 latest.access_version, secret_digest, parent_digest, nonce, generation, rotated_at, latest.created_at, \
+                 idle_expires_at, expires_at, revoked_at, revoked_reason, client_id, scope, amr, auth_time, address, \
+                 user_agent, label \
+             FROM (SELECT * FROM sessions ORDER BY id DESC LIMIT 1) AS latest, generate_series(1, 10) AS n, users; \
+             INSERT INTO audit_events SELECT gen_random_uuid(), at, kind, users.id, users.id, session_id, address, \
+                 user_agent, request_id, detail \
+             FROM (SELECT * FROM audit_events ORDER BY id DESC LIMIT 1) AS latest, generate_series(1, 10) AS n, users;",
+        )
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) users"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) sessions"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) audit_events"))
+        .expect("filled");
+    }
+}
