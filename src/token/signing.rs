@@ -58,7 +58,7 @@ impl Signing {
         URL_SAFE_NO_PAD.encode_string(&claims, &mut token);
         let signature = self.pair.sign(&SystemRandom::new(), token.as_bytes()).map_err(|_| Failed)?;
         token.push('.');
-        URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
     }
 }

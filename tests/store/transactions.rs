@@ -226,11 +226,10 @@ async fn busy(db: &Db) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<
     (done, first)
 }
 
+type Work<T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Error>>>>;
+
 /// Polls `works` until each waits for the turn, frees it, and gives what each led to.
-async fn together<T>(
-    db: &Db,
-    works: Vec<std::pin::Pin<Box<dyn Future<Output = Result<T, Error>>>>>,
-) -> Vec<Result<T, Error>> {
+async fn together<T>(db: &Db, works: Vec<Work<T>>) -> Vec<Result<T, Error>> {
     let (done, first) = busy(db).await;
     let all = futures_util::future::join_all(works);
     let free = async {
@@ -248,7 +247,7 @@ fn sqlite_commits_together_what_waits_together() {
     let db = world.db.clone();
     let times = block_on(async {
         db.tx("test.make", |tx| execute(tx, "CREATE TABLE t (n bigint NOT NULL)")).await.expect("made");
-        let insert = |_| -> std::pin::Pin<Box<dyn Future<Output = _>>> {
+        let insert = |_| -> Work<Timestamp> {
             let db = db.clone();
             Box::pin(async move {
                 db.single("test.insert", |tx| execute(tx, "INSERT INTO t VALUES (1)").map(|()| tx.now)).await
@@ -268,7 +267,7 @@ fn one_that_fails_or_panics_takes_no_other_with_it() {
     let db = world.db.clone();
     let outcomes = block_on(async {
         db.tx("test.make", |tx| execute(tx, "CREATE TABLE t (n bigint NOT NULL)")).await.expect("made");
-        let work = |number: i64| -> std::pin::Pin<Box<dyn Future<Output = _>>> {
+        let work = |number: i64| -> Work<()> {
             let db = db.clone();
             Box::pin(async move {
                 db.tx("test.work", move |tx| {
