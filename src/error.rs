@@ -4,6 +4,7 @@
 //! The bodies are written by [`http::respond`](crate::http::respond), because only there the request's id is known.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -290,11 +291,34 @@ impl From<db::Error> for Error {
 impl From<hasher::Error> for Error {
     fn from(error: hasher::Error) -> Self {
         match error {
-            hasher::Error::Overloaded { wait } => Self::Overloaded { retry_after_seconds: wait.as_secs().max(1) },
+            hasher::Error::Overloaded { wait } => Self::Overloaded { retry_after_seconds: whole_seconds(wait).max(1) },
             hasher::Error::Malformed(_) => {
                 tracing::error!(%error, "a stored password hash cannot be read");
                 Self::Internal
             }
+            hasher::Error::Panicked => Self::Internal,
+        }
+    }
+}
+
+/// Not a second less: who comes back too early is refused again.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_refused_for_too_many_hashes_is_told_when_they_are_done() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (3_400, 4)] {
+            let wait = Duration::from_millis(millis);
+            let error = Error::from(hasher::Error::Overloaded { wait });
+            assert!(
+                matches!(error, Error::Overloaded { retry_after_seconds } if retry_after_seconds == seconds),
+                "{wait:?}"
+            );
         }
     }
 }

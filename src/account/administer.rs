@@ -26,7 +26,7 @@ pub async fn create(
     password: &NewPassword,
     roles: Roles,
 ) -> Result<User> {
-    let password_hash = hasher.hash(password.password()).await?;
+    let password_hash = hasher.hash(password.password(), Origin::command_line().address).await?;
     let new = NewUser { email, name, password_hash, roles, logs_in: false };
     let created = db
         .tx("account.create", move |tx| {
@@ -96,7 +96,7 @@ pub async fn enable(db: &Db, email: Email) -> Result<UserId> {
 /// # Errors
 /// [`Error::NotFound`], or whatever keeps the database or the hasher from answering.
 pub async fn set_password(db: &Db, hasher: &Hasher, email: Email, password: &NewPassword) -> Result<UserId> {
-    let password_hash = hasher.hash(password.password()).await?;
+    let password_hash = hasher.hash(password.password(), Origin::command_line().address).await?;
     let changed = db
         .tx("account.set_password", move |tx| {
             let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(None) };

@@ -39,9 +39,10 @@ pub async fn handle(
     let email = Email::parse(&user.email).map_err(|_| Error::Internal)?;
     let new_password = register::accept(&app, body.new_password, &email, "new_password")?;
     let id = caller.user_id;
+    app.hasher.admit(from.address)?;
     let stored = app.db.read("account.password", move |tx| store::find_password_hash(tx, id)).await?;
     let stored = stored.ok_or(Error::InvalidToken)?;
-    if app.hasher.verify(&body.current_password, Some(&stored)).await? == Verdict::Wrong {
+    if app.hasher.verify(&body.current_password, Some(&stored), from.address).await? == Verdict::Wrong {
         let session = caller.session_id;
         app.db
             .tx("account.change_password_failed", move |tx| {
@@ -50,7 +51,7 @@ pub async fn handle(
             .await?;
         return Err(Error::InvalidCredentials);
     }
-    let new_hash = app.hasher.hash(new_password.password()).await?;
+    let new_hash = app.hasher.hash(new_password.password(), from.address).await?;
     let changed = app
         .db
         .tx("account.change_password", move |tx| {

@@ -76,7 +76,7 @@ async fn register(
     terms: Terms,
     from: Origin,
 ) -> Result<Opened> {
-    let password_hash = app.hasher.hash(password.password()).await?;
+    let password_hash = app.hasher.hash(password.password(), from.address).await?;
     let name = name.map(Text::into_string);
     let new = NewUser { email, name, password_hash, roles: Roles::user(), logs_in: true };
     let opened = app

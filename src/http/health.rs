@@ -48,7 +48,7 @@ struct Readiness {
     schema: &'static str,
     /// `ok`, `stale` (the folder cannot be read as it is; the last good keys are in use) or `no signing key`.
     keys: &'static str,
-    /// `ok`, or `saturated`: log-ins are answered 503.
+    /// `ok`, or `saturated`: log-ins are answered 503, whoever asks.
     hashing: &'static str,
     /// What should be looked at and keeps nobody from being served.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -2,7 +2,7 @@
 //!
 //! Exactly one hash is verified whatever is wrong, one transaction is written, and one answer is given: unknown address,
 //! wrong password and disabled account differ in nothing that the caller can see. Only who knows the password can meet an
-//! account that changes meanwhile, and costs a second look.
+//! account that changes meanwhile, and costs a second look. When too many log in, nothing is done before that is said.
 //!
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed.
 
@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::audit::{self, Event, LoginFailure};
 use crate::error::{Error, Result};
 use crate::field::Text;
-use crate::hasher::Verdict;
+use crate::hasher::{self, Verdict};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
@@ -91,15 +91,16 @@ async fn attempt(
     from: Origin,
     on_change: OnChange,
 ) -> Result<Result<Opened, LoginFailure>> {
+    app.hasher.admit(from.address)?;
     let found = app.db.read("session.credentials", move |tx| accounts::find_credentials(tx, &email)).await?;
     let stored = found.as_ref().map(|credentials| credentials.password_hash.as_str());
-    let verdict = app.hasher.verify(password, stored).await?;
+    let verdict = app.hasher.verify(password, stored, from.address).await?;
     let outcome = match (found, verdict) {
         (None, _) => Err((None, LoginFailure::UnknownUser)),
         (Some(found), Verdict::Wrong) => Err((Some(found), LoginFailure::WrongPassword)),
         (Some(found), Verdict::Right { .. }) if !found.is_active => Err((Some(found), LoginFailure::Disabled)),
         (Some(found), Verdict::Right { outdated: false }) => Ok((found, None)),
-        (Some(found), Verdict::Right { outdated: true }) => Ok((found, Some(app.hasher.hash(password).await?))),
+        (Some(found), Verdict::Right { outdated: true }) => Ok((found, renew(app, password, &from).await?)),
     };
     let opened = app
         .db
@@ -123,4 +124,14 @@ async fn attempt(
         })
         .await?;
     Ok(opened)
+}
+
+/// The password's hash with today's parameters, unless too many log in: that is no reason to refuse one who has waited
+/// and was right, and the next log-in will do.
+async fn renew(app: &App, password: &Password, from: &Origin) -> Result<Option<String>> {
+    match app.hasher.hash(password, from.address).await {
+        Ok(hash) => Ok(Some(hash)),
+        Err(hasher::Error::Overloaded { .. }) => Ok(None),
+        Err(error @ (hasher::Error::Malformed(_) | hasher::Error::Panicked)) => Err(error.into()),
+    }
 }

@@ -130,11 +130,13 @@ fn log_ins_that_wait_too_long_are_told_and_leave_the_service_ready() {
         config.hashing.memory_kib = 128 * 1024;
         config.hashing.iterations = 4;
         config.hashing.max_wait.0 = Duration::from_millis(100);
+        config.public.trusted_proxies = vec!["127.0.0.1/32".parse().expect("a network")];
     });
-    let client = server.client();
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
+        for number in 0..8 {
+            // One address alone would only keep itself waiting.
+            let client = server.client().with("x-forwarded-for", &format!("192.0.2.{number}"));
+            scope.spawn(move || {
                 client.post(
                     "/v1/auth/login",
                     &serde_json::json!({"email": "a@example.com", "password": "whatever it is"}),

@@ -1,8 +1,9 @@
 //! P: passwords.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use signet::config::{HashingConfig, Period};
+use signet::config::{Config, HashingConfig, Period};
 
 use super::at_once;
 use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both};
@@ -162,6 +163,82 @@ on_both! {
         while login(&server, "ada@example.com", PASSWORD).status != 200 {
             assert!(begun.elapsed() < Duration::from_secs(10), "it has nothing to do and refuses");
         }
+    }
+}
+
+on_both! {
+    fn p10_an_address_that_logs_in_without_end_keeps_nobody_else_from_it(backend) {
+        let change = |config: &mut Config| {
+            config.hashing = HashingConfig { threads: 1, memory_kib: 65_536, iterations: 3, ..HashingConfig::default() };
+            config.public.trusted_proxies = vec!["127.0.0.1/32".parse().expect("a network")];
+        };
+        let first = Server::start_with(backend, change);
+        first.client().register("ada@example.com");
+        // Machines differ, and so does what else they do: the limit is what thirty log-ins take here and now.
+        let begun = Instant::now();
+        (0..3).for_each(|_| drop(first.client().login("ada@example.com")));
+        let max_wait = Period(begun.elapsed() * 10);
+        let server = Server::start_beside(&first, first.clock.clone(), |config| {
+            change(config);
+            config.hashing.max_wait = max_wait;
+        });
+        let login = |address: &str| {
+            let body = json!({"email": "ada@example.com", "password": PASSWORD});
+            server.client().with("x-forwarded-for", address).post("/v1/auth/login", &body)
+        };
+        let is_over = AtomicBool::new(false);
+        let (others, flood) = std::thread::scope(|scope| {
+            let flood = scope.spawn(|| {
+                let ask = |number: usize| {
+                    // One subscriber's network, and not one address only.
+                    let answer = login(&format!("2001:db8:1:2::{number:x}"));
+                    std::thread::sleep(max_wait.0 / 5);
+                    answer
+                };
+                at_once(60, |number| (0..100).take_while(|_| !is_over.load(Ordering::Relaxed)).map(|_| ask(number)).collect::<Vec<_>>())
+            });
+            let begun = Instant::now();
+            while server.metric("signet_hash_shed_total") < 10.0 && begun.elapsed() < Duration::from_secs(30) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let others = [1, 2, 3].map(|last| login(&format!("192.0.2.{last}")));
+            is_over.store(true, Ordering::Relaxed);
+            (others, flood.join().expect("answered").concat())
+        });
+        for other in others {
+            other.expect(200);
+        }
+        let (served, refused): (Vec<_>, Vec<_>) = flood.into_iter().partition(|answer| answer.status == 200);
+        assert!(!served.is_empty(), "it is slowed down and not shut out");
+        assert!(refused.len() >= 10, "{} were refused", refused.len());
+        for busy in refused {
+            busy.expect_problem(503, "overloaded");
+        }
+    }
+
+    fn p10_an_overload_is_told_before_the_database_is_asked_and_alike_for_known_and_unknown(backend) {
+        let server = Server::start(backend);
+        server.client().register("ada@example.com");
+        let busy = Server::start_beside(&server, server.clock.clone(), |config| {
+            config.hashing = HashingConfig { threads: 1, max_wait: Period(Duration::from_millis(15)), memory_kib: 65_536, iterations: 8, ..HashingConfig::default() };
+        });
+        let refusal = |email: &str| {
+            let client = busy.client().with("x-request-id", "same");
+            client.post("/v1/auth/login", &json!({"email": email, "password": PASSWORD}))
+        };
+        let queries = || busy.metric("signet_database_wait_seconds_count");
+        // While the only thread hashes. Where it begins late the job is given up, and where it ends early there is room.
+        let seen = (0..50).find_map(|_| std::thread::scope(|scope| {
+            let slow = scope.spawn(|| busy.client().post("/v1/auth/register", &json!({"email": "bob@example.com", "password": PASSWORD})));
+            std::thread::sleep(Duration::from_millis(20));
+            let before = queries();
+            let (known, unknown) = (refusal("ada@example.com"), refusal("nobody@example.com"));
+            let no_query = queries() == before && !slow.is_finished();
+            (no_query && [&known, &unknown].map(|answer| answer.status) == [503; 2]).then_some((known, unknown))
+        }));
+        let (known, unknown) = seen.expect("once in fifty times the thread is at work all the time, and no refusal costs a query");
+        assert_eq!([&known, &unknown].map(|answer| answer.header("retry-after")), ["1"; 2]);
+        assert_eq!(known.expect_problem(503, "overloaded").text, unknown.expect_problem(503, "overloaded").text);
     }
 }
 
