@@ -16,6 +16,7 @@ const SESSIONS: usize = 100;
 /// So often is each rotated before the table is measured: one that was only inserted into finds its room first.
 const SETTLING_ROUNDS: usize = 5;
 const ROUNDS: usize = 20;
+const TRIES: usize = 5;
 
 #[test]
 fn rotations_are_heap_only_and_grow_neither_the_table_nor_an_index() {
@@ -31,17 +32,27 @@ fn rotations_are_heap_only_and_grow_neither_the_table_nor_an_index() {
     let mut tokens: Vec<RefreshToken> = texts.iter().map(|text| RefreshToken::parse(text).expect("a token")).collect();
     // Nobody but the rotations themselves clears up.
     server.execute("ALTER TABLE sessions SET (autovacuum_enabled = false)");
-    let (indexes, before) = (sizes_of_indexes(&server), Updates::of(&server));
+    let indexes = sizes_of_indexes(&server);
     rotate(&server, &mut tokens, SETTLING_ROUNDS);
     let table = size_of_table(&server);
-    rotate(&server, &mut tokens, ROUNDS);
-    let made = (SESSIONS * (SETTLING_ROUNDS + ROUNDS)) as i64;
-    let updates = Updates::of_at_least(&server, before.all + made).since(before);
-    assert_eq!(updates.all, made, "one version of a row for each rotation");
-    assert!(updates.heap_only * 100 >= updates.all * 95, "{updates:?}");
+    // A version stays as long as any transaction on the whole server may see it, and other tests have theirs: what is held
+    // up by one of those is tried again. An index in the way leaves none heap-only, however often.
+    let mut shares = (1..=TRIES).map(|nth| heap_only_percent(&server, &mut tokens, nth));
+    assert!(shares.any(|share| share >= 95), "fewer than 95 % of the rotations were heap-only, {TRIES} times");
     assert_eq!(sizes_of_indexes(&server), indexes);
     // Were the versions kept, it would be as many times as large as there were rounds.
     assert!(size_of_table(&server) <= table + table / 4, "{table} grew to {}", size_of_table(&server));
+}
+
+/// Of [`ROUNDS`] rotations of each session, for the `nth` time.
+fn heap_only_percent(server: &Server, tokens: &mut [RefreshToken], nth: usize) -> i64 {
+    let made = |rounds: usize| i64::try_from(tokens.len() * rounds).expect("few");
+    let (earlier, made) = (made(SETTLING_ROUNDS + (nth - 1) * ROUNDS), made(ROUNDS));
+    let before = Updates::of_at_least(server, earlier);
+    rotate(server, tokens, ROUNDS);
+    let updates = Updates::of_at_least(server, earlier + made).since(before);
+    assert_eq!(updates.all, made, "one version of a row for each rotation");
+    updates.heap_only * 100 / updates.all
 }
 
 /// Through the service's own code, without the signatures and the HTTP around it.
