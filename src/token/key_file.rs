@@ -85,11 +85,18 @@ pub fn read_files(dir: &Path) -> Result<Vec<Key>, Error> {
 /// Each key and the mode of its file. Begins again when a file was renamed or removed since the folder was listed, as by
 /// `signet keys revoke`: that is no fault of the folder.
 fn read_each(dir: &Path) -> Result<Vec<(Key, u32)>, Error> {
-    let mut tries = 3;
+    read_listed(dir, || names(dir))
+}
+
+/// So often is a folder listed before a file that has gone counts as missing.
+const TRIES: u32 = 3;
+
+fn read_listed(dir: &Path, mut list: impl FnMut() -> Result<Vec<String>, Error>) -> Result<Vec<(Key, u32)>, Error> {
+    let mut tries = TRIES;
     loop {
         tries -= 1;
         // What begins with a dot is a draft of ours, or a generation of a Kubernetes secret.
-        let names = names(dir)?.into_iter().filter(|name| !name.starts_with('.') && name.ends_with(".pem"));
+        let names = list()?.into_iter().filter(|name| !name.starts_with('.') && name.ends_with(".pem"));
         match names.map(|file| read(dir, &file)).collect() {
             Err(Error::Io { path, error }) if tries > 0 && has_gone(&path, &error) => {}
             keys => return keys,
@@ -317,6 +324,57 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_goes_while_the_folder_is_read_is_looked_for_again_but_not_for_ever() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("here.pem"), generate().as_bytes()).expect("written");
+        fs::write(dir.path().join(".draft.pem"), "half a key").expect("written");
+        // Lists a file that has gone, as often as it is told to.
+        let read_after = |stale: u32| {
+            let mut lists = 0;
+            let read = read_listed(dir.path(), || {
+                lists += 1;
+                let name = if lists <= stale { "gone.pem" } else { "here.pem" };
+                Ok([name, ".draft.pem", "notes.txt"].map(str::to_owned).into())
+            });
+            (read.map(|keys| keys.len()).ok(), lists)
+        };
+        assert_eq!([0, 1, 2].map(read_after), [(Some(1), 1), (Some(1), 2), (Some(1), 3)]);
+        assert_eq!(read_after(TRIES), (None, TRIES));
+        // Nothing has gone: the fault is the file's, and at once.
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), dir.path().join("gone.pem")).expect("made");
+        assert_eq!(read_after(1), (None, 1));
+    }
+
+    #[test]
+    fn only_a_name_that_is_not_there_any_more_has_gone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let missing = dir.path().join("missing");
+        let error = |kind: std::io::ErrorKind| std::io::Error::from(kind);
+        assert!(has_gone(&missing, &error(std::io::ErrorKind::NotFound)));
+        assert!(!has_gone(&missing, &error(std::io::ErrorKind::PermissionDenied)));
+        assert!(!has_gone(dir.path(), &error(std::io::ErrorKind::NotFound)));
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_counts_once_at_its_earliest_time() {
+        let (pem, times) = (generate(), ["2026-11-21T10-00-00Z.pem", "2026-11-22T10-00-00Z.pem"]);
+        let key = |file: &str| parse(&pem, file).expect("our own key");
+        let public = |file: &str| parse(&public_pem(&key(file)), file).expect("its public half");
+        for files in [times, [times[1], times[0]]] {
+            for keys in [files.map(key), [public(files[0]), key(files[1])], [key(files[0]), public(files[1])]] {
+                let mut folder = Folder::default();
+                keys.into_iter().for_each(|key| folder.add(key));
+                let [only] = &folder.keys[..] else { panic!("one key") };
+                assert_eq!((only.file.as_str(), only.active_from), (times[0], key(times[0]).active_from));
+                assert!(only.signing.is_some());
+            }
+        }
+        let mut folder = Folder::default();
+        ["first.pem", "second.pem"].map(key).into_iter().for_each(|key| folder.add(key));
+        assert_eq!(folder.keys[0].file, "first.pem", "of the same time");
+    }
+
+    #[test]
     fn a_private_key_that_others_can_read_is_a_warning() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().expect("a folder");
@@ -352,6 +410,8 @@ mod tests {
         let reason = |pem: &str| parse(pem, "x.pem").err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(reason(""), "x.pem: no PEM key");
         assert!(reason("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----").contains("RSA"));
+        let encrypted = reason("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----");
+        assert!(encrypted.contains("unencrypted"), "{encrypted}");
         assert!(reason("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").contains("P-256"));
         let cut = generate();
         assert!(reason(&cut[..cut.len() / 2]).starts_with("x.pem: "));

@@ -185,3 +185,61 @@ pub enum OpenError {
     #[error("{}: has no private key that may sign now; make one with `signet keys new`", .0.display())]
     NoSigner(PathBuf),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_795_255_200_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn the_folder_is_followed_and_a_fault_in_it_changes_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let open = || Keys::open(dir.path().to_owned(), HOUR, NOW, Metrics::default());
+        assert!(matches!(open(), Err(OpenError::NoSigner(_))), "an empty folder");
+        let key = key_file::create(dir.path(), NOW, HOUR).expect("made");
+        let keys = open().expect("a key signs");
+        let signer = || keys.ring.load().signer(NOW).map(|signer| signer.kid.to_owned());
+        assert_eq!((signer(), keys.warnings(), keys.is_stale()), (Some(key.kid.clone()), vec![], false));
+        let before = Timestamp::from_micros(NOW.as_micros() - 1);
+        assert!(keys.can_sign(NOW) && !keys.can_sign(before));
+
+        let path = dir.path().join(&key.file);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+        keys.reload(NOW);
+        assert!(keys.warnings().concat().contains(&key.file), "{:?}", keys.warnings());
+        assert_eq!(open().expect("a warning is no fault").warnings(), keys.warnings());
+
+        fs::write(&path, "half a key").expect("written");
+        keys.reload(NOW);
+        assert_eq!((signer(), keys.is_stale(), keys.metrics.key_reload_failures.get()), (Some(key.kid), true, 1));
+
+        fs::remove_file(&path).expect("removed");
+        let next = key_file::create(dir.path(), NOW, HOUR).expect("made");
+        keys.reload(NOW);
+        assert_eq!((signer(), keys.warnings(), keys.is_stale()), (Some(next.kid), vec![], false));
+    }
+
+    #[test]
+    fn the_gauges_say_how_the_keys_stand() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for at in [NOW, NOW + HOUR] {
+            key_file::create_at(dir.path(), at).expect("made");
+        }
+        let keys = Keys::open(dir.path().to_owned(), HOUR, NOW, Metrics::default()).expect("a key signs");
+        let standing = |now| {
+            keys.observe(now);
+            let metrics = &keys.metrics;
+            let count = State::NAMES.map(|name| metrics.keys.with_label_values(&[name]).get());
+            (count, metrics.key_signing_age.get(), metrics.key_next_activation.get(), metrics.keys_read_age.get())
+        };
+        let half = Duration::from_secs(1800);
+        assert_eq!(standing(NOW + half), ([1, 1, 0, 0], 1800.0, 1800.0, 1800.0));
+        assert_eq!(standing(NOW + HOUR + half), ([0, 1, 1, 0], 1800.0, f64::INFINITY, 5400.0));
+        assert_eq!(standing(NOW + 100 * HOUR).0, [0, 1, 0, 1]);
+    }
+}

@@ -93,6 +93,9 @@ on_both! {
         assert_ne!(recovered.refresh_token(), lost.refresh_token());
         assert_eq!(generation(&server), 2);
         assert_eq!(server.audited("authn_token_recovered"), 1);
+        let detail = "SELECT CAST(detail AS text) AS value FROM audit_events WHERE kind = 'authn_token_recovered'";
+        let detail: serde_json::Value = serde_json::from_str(&server.query_text(detail)).expect("JSON");
+        assert_eq!(detail["generation"], 2, "the one that it begins");
         assert_eq!(count(&server, "recovered"), 1.0);
         // The honest client goes on …
         let next = server.client().refresh(&recovered.refresh_token()).expect(200);
