@@ -50,6 +50,8 @@ pub struct App {
     pub draining: AtomicBool,
     /// What readiness was answered last.
     pub health: Health,
+    /// Whether the log has been told of a proxy that is missing in the configuration.
+    pub unknown_proxy_told: AtomicBool,
 }
 
 /// Why a service cannot start; one line.
@@ -117,6 +119,7 @@ impl App {
             metrics,
             draining: AtomicBool::new(false),
             health: Health::default(),
+            unknown_proxy_told: AtomicBool::new(false),
             config,
         })
     }

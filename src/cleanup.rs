@@ -1,4 +1,5 @@
-//! What leaves by itself: sessions that have ended, and audit events that are older than they are kept for.
+//! What leaves by itself: sessions that have ended, audit events that are older than they are kept for,
+//! attempts that are forgotten, and devices and addresses that were not seen for long.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!
@@ -8,13 +9,17 @@
 
 use std::time::{Duration, Instant};
 
+use diesel::QueryResult;
+
 use crate::app::App;
 use crate::audit::{self, EventId};
 use crate::clock::{Clock, Timestamp};
-use crate::config::CleanupConfig;
-use crate::db::{self, Db, Leader};
+use crate::config::Config;
+use crate::db::{self, Db, Leader, Tx};
 use crate::metrics::Metrics;
 use crate::session::{self, SessionId};
+use crate::throttle::bucket::BucketId;
+use crate::throttle::{self, KnownSourceId};
 use crate::token::schedule::CLOCK_SKEW;
 
 /// Names this work among the advisory locks of a database: `sgclean` in ASCII.
@@ -61,15 +66,21 @@ pub struct Limits {
     sessions: Timestamp,
     /// `None`: events are kept for ever.
     audit_events: Option<Timestamp>,
+    throttles: Timestamp,
+    known_sources: Timestamp,
 }
 
 impl Limits {
     /// The limits at `now`.
-    pub fn at(now: Timestamp, config: &CleanupConfig) -> Self {
+    pub fn at(now: Timestamp, config: &Config) -> Self {
+        let (config, known_for) = (&config.cleanup, config.throttle.known_for.0);
         let audit_retention = config.audit_retention.0;
         Self {
             sessions: now - config.session_retention.0,
             audit_events: (!audit_retention.is_zero()).then(|| now - audit_retention),
+            // No instance whose clock is behind remembers what others have forgotten for so long.
+            throttles: now - CLOCK_SKEW,
+            known_sources: now - known_for - CLOCK_SKEW,
         }
     }
 }
@@ -80,6 +91,13 @@ impl Limits {
 pub struct Removed {
     pub sessions: usize,
     pub audit_events: usize,
+    pub throttles: usize,
+    pub known_sources: usize,
+}
+
+impl Removed {
+    /// Nothing.
+    pub const NOTHING: Self = Self { sessions: 0, audit_events: 0, throttles: 0, known_sources: 0 };
 }
 
 /// Makes a pass now and then, until it is dropped.
@@ -88,11 +106,11 @@ pub async fn run(app: &App) {
     let mut was_well = true;
     tokio::time::sleep(config.interval.0.min(SHORT_WAIT)).await;
     loop {
-        let outcome = pass(&app.db, config, &app.clock, &app.metrics).await;
+        let outcome = pass(&app.db, &app.config, &app.clock, &app.metrics).await;
         let is_well = match outcome {
-            Ok(Some(Removed { sessions: 0, audit_events: 0 }) | None) => true,
-            Ok(Some(Removed { sessions, audit_events })) => {
-                tracing::info!(sessions, audit_events, "removed what has ended");
+            Ok(Some(Removed::NOTHING) | None) => true,
+            Ok(Some(Removed { sessions, audit_events, throttles, known_sources })) => {
+                tracing::info!(sessions, audit_events, throttles, known_sources, "removed what has ended");
                 true
             }
             // One line for an outage, however long it is.
@@ -115,7 +133,7 @@ pub async fn run(app: &App) {
 ///
 /// # Errors
 /// See [`Error`]; what was removed until then stays removed.
-pub async fn pass(db: &Db, config: &CleanupConfig, clock: &Clock, metrics: &Metrics) -> Result<Option<Removed>, Error> {
+pub async fn pass(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Option<Removed>, Error> {
     let begun = Instant::now();
     let outcome = attempt(db, config, clock, metrics).await;
     match &outcome {
@@ -129,7 +147,7 @@ pub async fn pass(db: &Db, config: &CleanupConfig, clock: &Clock, metrics: &Metr
     outcome
 }
 
-async fn attempt(db: &Db, config: &CleanupConfig, clock: &Clock, metrics: &Metrics) -> Result<Option<Removed>, Error> {
+async fn attempt(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Option<Removed>, Error> {
     let Some(mut leader) = db.lead(LOCK).await? else { return Ok(None) };
     // One reading for the whole pass: the one that was compared.
     let now = clock.now();
@@ -147,52 +165,86 @@ async fn attempt(db: &Db, config: &CleanupConfig, clock: &Clock, metrics: &Metri
 /// # Errors
 /// The database's; what was removed until then stays removed.
 pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<Removed, db::Error> {
-    let sessions = sweep_sessions(leader, limits.sessions, metrics).await?;
-    let audit_events = match limits.audit_events {
-        Some(before) => sweep_audit_events(leader, before, metrics).await?,
+    let Limits { sessions, audit_events, throttles, known_sources } = limits;
+    let table = Table { name: "sessions", units: ["cleanup.look_at_sessions", "cleanup.sessions"], metrics };
+    let sessions = table
+        .sweep(
+            leader,
+            SessionId::least(BEGINNING),
+            move |tx, after| session::look_for_ended(tx, after, sessions, LOOK),
+            move |tx, ids| session::delete_ended(tx, ids, sessions),
+        )
+        .await?;
+    let table =
+        Table { name: "audit_events", units: ["cleanup.look_at_audit_events", "cleanup.audit_events"], metrics };
+    let audit_events = match audit_events {
+        Some(before) => {
+            let look = move |tx: &mut Tx<'_>, after| {
+                let old = audit::look_for_older(tx, after, before, LOOK)?;
+                Ok(old.into_iter().map(|id| (id, true)).collect())
+            };
+            table.sweep(leader, EventId::least(BEGINNING), look, audit::delete).await?
+        }
         None => 0,
     };
-    Ok(Removed { sessions, audit_events })
+    let table = Table { name: "throttles", units: ["cleanup.look_at_throttles", "cleanup.throttles"], metrics };
+    let throttles = table
+        .sweep(
+            leader,
+            BucketId::FIRST,
+            move |tx, after| throttle::look_for_clear(tx, after, throttles, LOOK),
+            move |tx, ids| throttle::delete_clear(tx, ids, throttles),
+        )
+        .await?;
+    let table =
+        Table { name: "known_sources", units: ["cleanup.look_at_known_sources", "cleanup.known_sources"], metrics };
+    let known_sources = table
+        .sweep(
+            leader,
+            KnownSourceId::least(BEGINNING),
+            move |tx, after| throttle::look_for_unseen(tx, after, known_sources, LOOK),
+            move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
+        )
+        .await?;
+    Ok(Removed { sessions, audit_events, throttles, known_sources })
 }
 
-async fn sweep_sessions(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
-    let purged = metrics.purged_rows.with_label_values(&["sessions"]);
-    let (mut after, mut removed) = (SessionId::least(BEGINNING), 0);
-    loop {
-        let begun = Instant::now();
-        let look = move |tx: &mut db::Tx<'_>| session::look_for_ended(tx, after, before, LOOK);
-        let found = leader.read("cleanup.look_at_sessions", look).await?;
-        let Some((last, _)) = found.last() else { return Ok(removed) };
-        after = *last;
-        let ended: Vec<SessionId> = found.into_iter().filter_map(|(id, ended)| ended.then_some(id)).collect();
-        rest(begun).await;
-        for batch in ended.chunks(BATCH) {
-            let (begun, batch) = (Instant::now(), batch.to_vec());
-            let gone = leader.tx("cleanup.sessions", move |tx| session::delete_ended(tx, &batch, before)).await?;
-            purged.inc_by(gone as u64);
-            removed += gone;
-            rest(begun).await;
-        }
-    }
+/// A table that rows leave.
+struct Table<'a> {
+    name: &'static str,
+    /// Names of the units of work that look and that remove.
+    units: [&'static str; 2],
+    metrics: &'a Metrics,
 }
 
-async fn sweep_audit_events(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
-    let purged = metrics.purged_rows.with_label_values(&["audit_events"]);
-    let (mut after, mut removed) = (EventId::least(BEGINNING), 0);
-    loop {
-        let begun = Instant::now();
-        // From where the last batch ended: from the beginning, each would wade through the remains of those before it.
-        let look = move |tx: &mut db::Tx<'_>| audit::look_for_older(tx, after, before, LOOK);
-        let old = leader.read("cleanup.look_at_audit_events", look).await?;
-        let Some(last) = old.last() else { return Ok(removed) };
-        after = *last;
-        rest(begun).await;
-        for batch in old.chunks(BATCH) {
-            let (begun, batch) = (Instant::now(), batch.to_vec());
-            let gone = leader.tx("cleanup.audit_events", move |tx| audit::delete(tx, &batch)).await?;
-            purged.inc_by(gone as u64);
-            removed += gone;
+impl Table<'_> {
+    /// Walks over the primary key from `first` on: `look` gives the next rows and which of them are over, `delete` removes
+    /// those.
+    async fn sweep<Id: Copy + Send + 'static>(
+        self,
+        leader: &mut Leader,
+        first: Id,
+        look: impl Fn(&mut Tx<'_>, Id) -> QueryResult<Vec<(Id, bool)>> + Copy + Send + 'static,
+        delete: impl Fn(&mut Tx<'_>, &[Id]) -> QueryResult<usize> + Copy + Send + 'static,
+    ) -> Result<usize, db::Error> {
+        let purged = self.metrics.purged_rows.with_label_values(&[self.name]);
+        let [looking, removing] = self.units;
+        let (mut after, mut removed) = (first, 0);
+        loop {
+            let begun = Instant::now();
+            // From where the last look ended: from the beginning, each would wade through the remains of those before it.
+            let found = leader.read(looking, move |tx| look(tx, after)).await?;
+            let Some((last, _)) = found.last() else { return Ok(removed) };
+            after = *last;
+            let over: Vec<Id> = found.into_iter().filter_map(|(id, is_over)| is_over.then_some(id)).collect();
             rest(begun).await;
+            for batch in over.chunks(BATCH) {
+                let (begun, batch) = (Instant::now(), batch.to_vec());
+                let gone = leader.tx(removing, move |tx| delete(tx, &batch)).await?;
+                purged.inc_by(gone as u64);
+                removed += gone;
+                rest(begun).await;
+            }
         }
     }
 }

@@ -6,12 +6,14 @@ mod findings;
 #[cfg(test)]
 mod reference;
 mod sources;
+mod throttle;
 mod values;
 
 pub(crate) use sources::one_line;
 pub use sources::{Error, Sources};
+pub use throttle::ThrottleConfig;
 use values::networks;
-pub use values::{Period, Secret};
+pub use values::{Period, Quota, Secret};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +51,8 @@ pub struct Config {
     pub hashing: HashingConfig,
     /// The token endpoint.
     pub oauth: OAuthConfig,
+    /// How often passwords may be guessed and accounts be opened.
+    pub throttle: ThrottleConfig,
     /// What leaves by itself.
     pub cleanup: CleanupConfig,
     /// Logs.

@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
+use crate::throttle::bucket::Refusal;
 use crate::{db, hasher};
 
 /// The result of a handler or a use case.
@@ -75,6 +76,9 @@ pub enum Error {
     /// RFC 6749 §5.2: an unknown client, or one that authenticated and should not have.
     #[error("the client is unknown")]
     InvalidClient,
+    /// Too many attempts of somebody's; nothing was looked at. The same whether there is such an account or not.
+    #[error("too many attempts; try again later")]
+    TooManyRequests(Refusal),
     /// More work waits than can be done in time; nothing was begun.
     #[error("the service is busy; try again")]
     Overloaded {
@@ -126,6 +130,7 @@ impl Error {
             Self::EmailTaken => "email_taken",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::TooManyRequests(_) => "too_many_requests",
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
@@ -151,6 +156,7 @@ impl Error {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded { .. } | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -174,7 +180,10 @@ impl Error {
             | Self::UriTooLong
             | Self::HeadersTooLarge
             | Self::UnsupportedMediaType(_) => (self.status(), "invalid_request"),
-            Self::Overloaded { .. } | Self::Unavailable => (self.status(), "temporarily_unavailable"),
+            // RFC 6749 has no word of its own for it.
+            Self::TooManyRequests(_) | Self::Overloaded { .. } | Self::Unavailable => {
+                (self.status(), "temporarily_unavailable")
+            }
             Self::Internal => (self.status(), "server_error"),
         }
     }
@@ -223,6 +232,12 @@ impl Error {
         }
         match self {
             Self::MethodNotAllowed(allowed) => set(header::ALLOW, allowed),
+            Self::TooManyRequests(refusal) => {
+                set(header::RETRY_AFTER, &refusal.retry_after_seconds().to_string());
+                for (name, value) in refusal.header_values() {
+                    set(HeaderName::from_static(name), &value);
+                }
+            }
             Self::Overloaded { retry_after_seconds } => set(header::RETRY_AFTER, &retry_after_seconds.to_string()),
             Self::Unavailable => set(header::RETRY_AFTER, "1"),
             _ => {}

@@ -17,8 +17,8 @@
 //!
 //! # Where things are
 //!
-//! Features: [`account`], [`session`], [`token`], [`oauth`], [`audit`], [`cleanup`]. Rules that know neither HTTP nor SQL:
-//! [`access`], [`session::family`], [`token::keyring`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`], [`machine`]. What
+//! Features: [`account`], [`session`], [`token`], [`oauth`], [`throttle`], [`audit`], [`cleanup`]. Rules that know neither HTTP nor SQL:
+//! [`access`], [`session::family`], [`token::keyring`], [`throttle::rules`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`], [`machine`]. What
 //! holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`], [`telemetry`], [`cli`].
 
 pub mod access;
@@ -44,4 +44,5 @@ mod random;
 pub mod routes;
 pub mod session;
 pub mod telemetry;
+pub mod throttle;
 pub mod token;

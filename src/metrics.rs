@@ -198,10 +198,12 @@ metrics! {
         "signet_http_panics_total", "Requests that ended in a defect of ours and were answered 500.";
     draining: gauge {} =
         "signet_draining", "1 from the order to stop on, while the last requests are answered; else 0.";
-    registrations: counters { outcome: outcomes!("success", "email_taken") } =
+    registrations: counters { outcome: outcomes!("success", "email_taken", "too_many_requests") } =
         "signet_registrations_total", "Registrations of well-formed accounts, by outcome.";
     logins: counters {
-        outcome: outcomes!("success", "wrong_password", "unknown_user", "disabled", "changed_meanwhile")
+        outcome: outcomes!(
+            "success", "wrong_password", "unknown_user", "disabled", "changed_meanwhile", "too_many_requests"
+        )
     } = "signet_logins_total", "Log-ins with a password, by outcome.";
     refreshes: counters {
         outcome: outcomes!(
@@ -209,6 +211,8 @@ metrics! {
             "other_client", "scope_exceeded"
         )
     } = "signet_refreshes_total", "Refreshes, by the row of the state table that answered.";
+    throttled: counters { limit: Known(&crate::throttle::bucket::Limit::NAMES) } =
+        "signet_throttled_total", "Requests answered 429, by the limit that they met.";
     reuse_detections: counter {} = "signet_token_reuse_total",
         "Sessions ended because a superseded refresh token was presented, at a refresh or a log-out: two parties held them.";
     hash_threads: gauge {} = "signet_hash_threads", "Threads that hash passwords.";
@@ -241,7 +245,7 @@ metrics! {
         "signet_keys_read_age_seconds", "Time since the key folder was last read without fault, every 5 s if all is well.";
     key_reload_failures: counter {} =
         "signet_key_reload_failures_total", "Reads of the key folder that failed; the last good ring stayed.";
-    purged_rows: counters { table: Known(&["sessions", "audit_events"]) } =
+    purged_rows: counters { table: Known(&["sessions", "audit_events", "throttles", "known_sources"]) } =
         "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";
     purge_duration: seconds {} =
         "signet_purge_duration_seconds", "Time that this instance's last whole pass of removing took.";

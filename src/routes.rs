@@ -1,4 +1,4 @@
-//! THE table: every route of the service, who may call it, how it is described, and its handler.
+//! THE table: every route of the service, who may call it and how often, how it is described, and its handler.
 //!
 //! A new route starts as a row here; `tests/api/matrix.rs` fails until each actor's answer to it is written down.
 
@@ -11,6 +11,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as Service};
 
 use self::Caller::{Account, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
+use self::RateLimit::{Guesses, Registrations, Unlimited};
 use crate::account::{change_password, me, register};
 use crate::config::Config;
 use crate::error::Error;
@@ -30,6 +31,8 @@ pub struct Route {
     pub path: &'static str,
     /// Who may call it.
     pub caller: Caller,
+    /// How often.
+    pub limit: RateLimit,
     /// What the API description says; operators need none.
     pub describe: Option<Describe>,
     /// Makes the service.
@@ -51,21 +54,37 @@ pub enum Caller {
     Account,
 }
 
+/// What keeps a caller from trying too often. `docs/abuse.md` has the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateLimit {
+    /// Passwords are guessed: by account, by source that the account knows or by session, by address and prefix.
+    Guesses,
+    /// Accounts are opened: by address and prefix, and overall.
+    Registrations,
+    /// Nothing can be guessed or used up here. A refresh above all: clients throw a session away on any 4xx, a good token
+    /// must never get a 429, and a token that is none costs no query, or at most two.
+    Unlimited,
+}
+
 /// What clients and sibling services see.
 pub const PUBLIC: &[Route] = &[
-    post("/v1/auth/register", Anyone, register::describe, || web::to(register::handle)),
-    post("/v1/auth/login", Anyone, login::describe, || web::to(login::handle)),
-    post("/v1/auth/refresh", RefreshToken, refresh::describe, || web::to(refresh::handle)),
-    post("/v1/auth/logout", AnyToken, logout::describe, || web::to(logout::handle)),
-    get("/v1/auth/me", Account, me::describe_show, || web::to(me::show)),
-    patch("/v1/auth/me", Account, me::describe_change, || web::to(me::change)),
-    post("/v1/auth/change-password", Account, change_password::describe, || web::to(change_password::handle)),
-    get("/v1/auth/sessions", Account, list::describe, || web::to(list::handle)),
-    delete("/v1/auth/sessions/{id}", Account, revoke::describe, || web::to(revoke::handle)),
-    post("/oauth2/token", Anyone, token::describe, || web::to(token::handle)),
-    get("/.well-known/jwks.json", AnyoneAnywhere, jwks::describe, || web::to(jwks::handle)),
-    get("/.well-known/oauth-authorization-server", AnyoneAnywhere, metadata::describe, || web::to(metadata::handle)),
-    get("/.well-known/openid-configuration", AnyoneAnywhere, metadata::describe_openid, || web::to(metadata::handle)),
+    post("/v1/auth/register", Anyone, Registrations, register::describe, || web::to(register::handle)),
+    post("/v1/auth/login", Anyone, Guesses, login::describe, || web::to(login::handle)),
+    post("/v1/auth/refresh", RefreshToken, Unlimited, refresh::describe, || web::to(refresh::handle)),
+    post("/v1/auth/logout", AnyToken, Unlimited, logout::describe, || web::to(logout::handle)),
+    get("/v1/auth/me", Account, Unlimited, me::describe_show, || web::to(me::show)),
+    patch("/v1/auth/me", Account, Unlimited, me::describe_change, || web::to(me::change)),
+    post("/v1/auth/change-password", Account, Guesses, change_password::describe, || web::to(change_password::handle)),
+    get("/v1/auth/sessions", Account, Unlimited, list::describe, || web::to(list::handle)),
+    delete("/v1/auth/sessions/{id}", Account, Unlimited, revoke::describe, || web::to(revoke::handle)),
+    post("/oauth2/token", Anyone, Guesses, token::describe, || web::to(token::handle)),
+    get("/.well-known/jwks.json", AnyoneAnywhere, Unlimited, jwks::describe, || web::to(jwks::handle)),
+    get("/.well-known/oauth-authorization-server", AnyoneAnywhere, Unlimited, metadata::describe, || {
+        web::to(metadata::handle)
+    }),
+    get("/.well-known/openid-configuration", AnyoneAnywhere, Unlimited, metadata::describe_openid, || {
+        web::to(metadata::handle)
+    }),
 ];
 
 const READY: &str = "/health/ready";
@@ -80,24 +99,24 @@ pub const MANAGEMENT: &[Route] = &[
 type Describe = fn() -> Operation;
 type Serve = fn() -> Service;
 
-const fn get(path: &'static str, caller: Caller, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::GET, path, caller, describe: Some(describe), service }
+const fn get(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
+    Route { method: Method::GET, path, caller, limit, describe: Some(describe), service }
 }
 
-const fn post(path: &'static str, caller: Caller, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::POST, path, caller, describe: Some(describe), service }
+const fn post(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
+    Route { method: Method::POST, path, caller, limit, describe: Some(describe), service }
 }
 
-const fn patch(path: &'static str, caller: Caller, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::PATCH, path, caller, describe: Some(describe), service }
+const fn patch(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
+    Route { method: Method::PATCH, path, caller, limit, describe: Some(describe), service }
 }
 
-const fn delete(path: &'static str, caller: Caller, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::DELETE, path, caller, describe: Some(describe), service }
+const fn delete(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
+    Route { method: Method::DELETE, path, caller, limit, describe: Some(describe), service }
 }
 
 const fn undescribed(path: &'static str, service: Serve) -> Route {
-    Route { method: Method::GET, path, caller: Anyone, describe: None, service }
+    Route { method: Method::GET, path, caller: Anyone, limit: Unlimited, describe: None, service }
 }
 
 /// Every answer that the tables foresee is counted from zero on: a series that begins with its first event hides that
@@ -155,13 +174,21 @@ fn allowed_methods(rows: &[&Route]) -> String {
     methods.join(", ")
 }
 
+/// What pages of other origins may read of an answer's head.
+const EXPOSED: [header::HeaderName; 4] = [
+    header::RETRY_AFTER,
+    header::HeaderName::from_static("ratelimit"),
+    header::HeaderName::from_static("ratelimit-policy"),
+    header::HeaderName::from_static("x-request-id"),
+];
+
 /// Pages of the listed origins may call the API, with cookies; pages of any other may not (and never all of them).
 fn cors(config: &Config) -> Cors {
     let mut cors = Cors::default()
         .allowed_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allowed_header(cookie::CSRF_HEADER)
-        .expose_headers([header::RETRY_AFTER, header::HeaderName::from_static("x-request-id")])
+        .expose_headers(EXPOSED)
         .supports_credentials()
         .block_on_origin_mismatch(false)
         .max_age(600);

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::hasher::Hasher;
 use crate::http::origin::Origin;
 use crate::session::{self, RevokedReason};
+use crate::throttle;
 
 /// Makes an account with these roles and no session.
 ///
@@ -91,7 +92,8 @@ pub async fn enable(db: &Db, email: Email) -> Result<UserId> {
     enabled.ok_or(Error::NotFound)
 }
 
-/// Sets a user's password and ends every session: for somebody whose account was taken. A disabled user stays disabled.
+/// Sets a user's password and ends every session: for somebody whose account was taken. Wrong passwords are
+/// forgotten, and so are the devices and addresses that the account knew. A disabled user stays disabled.
 ///
 /// # Errors
 /// [`Error::NotFound`], or whatever keeps the database or the hasher from answering.
@@ -100,6 +102,8 @@ pub async fn set_password(db: &Db, hasher: &Hasher, email: Email, password: &New
     let changed = db
         .tx("account.set_password", move |tx| {
             let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(None) };
+            // First, as a log-in takes these locks in the same order.
+            throttle::start_over(tx, &email, id)?;
             store::set_password_hash(tx, id, &password_hash)?;
             session::revoke_all(tx, id, RevokedReason::PasswordSet)?;
             audit::record(tx, &Origin::command_line(), &Event::PasswordSet { user: id })?;

@@ -5,12 +5,14 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use diesel::QueryResult;
 
 use super::email::Email;
 use super::password::Password;
-use super::{register, store};
+use super::{UserId, register, store};
 use crate::app::App;
 use crate::audit::{self, Event};
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::hasher::Verdict;
 use crate::http::bearer::Account;
@@ -18,6 +20,9 @@ use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::session::{self, RevokedReason};
+use crate::throttle;
+use crate::throttle::bucket::Refusal;
+use crate::throttle::guess::{Admitted, Guess};
 
 request_body! {
     /// The old password and the new one.
@@ -40,31 +45,48 @@ pub async fn handle(
     let new_password = register::accept(&app, body.new_password, &email, "new_password")?;
     let id = caller.user_id;
     app.hasher.admit(from.address)?;
-    let stored = app.db.read("account.password", move |tx| store::find_password_hash(tx, id)).await?;
+    let guess = Guess::in_session(&app.config, caller.session_id, &from);
+    let looked = app.db.read("account.password", move |tx| look(tx, &guess, id)).await?;
+    let (admitted, stored) = looked.map_err(|refusal| throttle::refuse(&app, refusal))?;
     let stored = stored.ok_or(Error::InvalidToken)?;
     if app.hasher.verify(&body.current_password, Some(&stored), from.address).await? == Verdict::Wrong {
-        let session = caller.session_id;
-        app.db
-            .tx("account.change_password_failed", move |tx| {
-                audit::record(tx, &from, &Event::PasswordChangeFailed { user: id, session })
-            })
-            .await?;
-        return Err(Error::InvalidCredentials);
+        let event = Event::PasswordChangeFailed { user: id, session: caller.session_id };
+        let failing = app.db.tx("account.change_password_failed", move |tx| {
+            let refusal = admitted.fail(tx, Some(id), &from)?;
+            if refusal.is_none() {
+                audit::record(tx, &from, &event)?;
+            }
+            Ok(refusal)
+        });
+        let refusal = failing.await?;
+        return Err(refusal.map_or(Error::InvalidCredentials, |refusal| throttle::refuse(&app, refusal)));
     }
     let new_hash = app.hasher.hash(new_password.password(), from.address).await?;
     let changed = app
         .db
         .tx("account.change_password", move |tx| {
+            if let Some(refusal) = admitted.succeed(tx)? {
+                return Ok(Err(refusal));
+            }
             if !store::replace_password_hash(tx, id, &stored, &new_hash)? {
-                return Ok(false);
+                return Ok(Ok(false));
             }
             session::revoke_others(tx, id, caller.session_id, RevokedReason::PasswordChanged)?;
             audit::record(tx, &from, &Event::PasswordChanged { user: id, session: caller.session_id })?;
-            Ok(true)
+            Ok(Ok(true))
         })
         .await?;
+    let changed = changed.map_err(|refusal| throttle::refuse(&app, refusal))?;
     // Nobody's session is told apart from a wrong password when another change came first: try again and see.
     if changed { Ok(HttpResponse::NoContent().finish()) } else { Err(Error::InvalidCredentials) }
+}
+
+/// Whether the current password may be looked at, and what to compare it with.
+fn look(tx: &mut Tx<'_>, guess: &Guess, id: UserId) -> QueryResult<Result<(Admitted, Option<String>), Refusal>> {
+    match guess.look(tx)? {
+        Ok(admitted) => Ok(Ok((admitted, store::find_password_hash(tx, id)?))),
+        Err(refusal) => Ok(Err(refusal)),
+    }
 }
 
 /// What the API description says.

@@ -18,6 +18,9 @@ use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::session::open::{self, Opened, SessionBody, Terms};
+use crate::throttle::device::Device;
+use crate::throttle::guess::Guess;
+use crate::throttle::registration;
 
 request_body! {
     /// A new account.
@@ -32,13 +35,17 @@ request_body! {
         cookie: bool,
         /// A name for this session, for the user's own list.
         label: Option<Text>,
+        /// Answer with a `device_token` to show at the next log-in. With `cookie` it is kept in a cookie, whether asked for
+        /// or not.
+        remember_device: bool,
     }
 }
 
 /// Answers 201 with the new user and tokens.
 pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> Result<HttpResponse> {
     let password = accept(&app, body.password, &body.email, "password")?;
-    let terms = Terms::first_party(&app, body.label);
+    let device = Device { shown: None, is_wanted: body.remember_device || body.cookie };
+    let terms = Terms::first_party(&app, body.label).with_device(device);
     let outcome = register(&app, body.email, body.name, &password, terms, from).await;
     let label = match &outcome {
         Ok(_) => "success",
@@ -57,7 +64,7 @@ pub fn describe() -> Operation {
         .json::<Request>()
         .answers::<SessionBody>(StatusCode::CREATED, "The new user, logged in.")
         .with_header(header::LOCATION, "Where the account is.")
-        .with_header(header::SET_COOKIE, "The refresh token, if `cookie` asked for it.")
+        .with_header(header::SET_COOKIE, "The refresh token and a device token, if `cookie` asked for it.")
         .refuses([Error::EmailTaken])
 }
 
@@ -76,6 +83,8 @@ async fn register(
     terms: Terms,
     from: Origin,
 ) -> Result<Opened> {
+    registration::admit(app, &from).await?;
+    let guess = Guess::at_account(&app.config, &email, None, &from);
     let password_hash = app.hasher.hash(password.password(), from.address).await?;
     let name = name.map(Text::into_string);
     let new = NewUser { email, name, password_hash, roles: Roles::user(), logs_in: true };
@@ -83,7 +92,8 @@ async fn register(
         .db
         .tx("account.register", move |tx| {
             let Some(standing) = store::insert_user(tx, &new)? else { return Ok(None) };
-            let opened = open::open(tx, standing, &terms, &from)?;
+            let mut opened = open::open(tx, standing, &terms, &from)?;
+            opened.device = guess.remember_new(tx, opened.user.id, terms.device.is_wanted)?;
             let event = Event::Registered { user: opened.user.id, session: opened.grant.session_id };
             audit::record(tx, &from, &event)?;
             Ok(Some(opened))

@@ -31,6 +31,8 @@ pub enum Event {
     LoggedIn { user: UserId, session: SessionId },
     /// A log-in was refused.
     LoginFailed { user: Option<UserId>, reason: LoginFailure },
+    /// A limit was reached; no further attempt is admitted for so long.
+    LimitReached { user: Option<UserId>, limit: &'static str, wait_seconds: u64 },
     /// A user ended this session, or all of theirs.
     LoggedOut { user: UserId, session: SessionId, all: bool },
     /// A refresh token came that only a second holder of the session can have.
@@ -114,6 +116,13 @@ impl Event {
                 actor: None,
                 session: None,
                 detail: json!({"reason": reason.as_str()}),
+            },
+            Self::LimitReached { user, limit, wait_seconds } => Columns {
+                kind: "excess_rate_limit_exceeded",
+                subject: *user,
+                actor: None,
+                session: None,
+                detail: json!({"limit": limit, "wait_seconds": wait_seconds}),
             },
             Self::LoggedOut { user, session, all } => own("authn_logout", user, session, json!({"all": all})),
             // Which of the two holders it was, nobody knows.

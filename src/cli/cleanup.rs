@@ -14,9 +14,12 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
         return Err(finding.into());
     }
     let db = open_database(&config)?;
-    match block_on(cleanup::pass(&db, &config.cleanup, &Clock::system(), &Metrics::default()))?? {
-        Some(Removed { sessions, audit_events }) => {
-            println!("removed: {sessions} session(s), {audit_events} audit event(s)");
+    match block_on(cleanup::pass(&db, &config, &Clock::system(), &Metrics::default()))?? {
+        Some(Removed { sessions, audit_events, throttles, known_sources }) => {
+            println!(
+                "removed: {sessions} session(s), {audit_events} audit event(s), {throttles} throttle(s), \
+                 {known_sources} known source(s)"
+            );
         }
         None => println!("nothing done: another instance is at it"),
     }

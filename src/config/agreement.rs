@@ -7,10 +7,11 @@ use super::Config;
 
 impl Config {
     /// Eight hexadecimal digits that differ if anything differs that clients would notice: who issues for whom, how long
-    /// tokens and sessions live, what passwords must be and how they are hashed. Others on the database can read them,
+    /// tokens and sessions live, what passwords must be and how they are hashed, what is
+    /// limited. Others on the database can read them,
     /// so the pepper goes in by way of the same hash that guards each password: guessing it costs no less here.
     pub fn agreement(&self) -> String {
-        let Self { token, session, password, hashing, oauth, .. } = self;
+        let Self { token, session, password, hashing, oauth, throttle, .. } = self;
         let pepper = match argon2::Params::new(hashing.memory_kib, hashing.iterations, hashing.parallelism, None) {
             Ok(params) if !hashing.pepper.0.is_empty() => {
                 let mut digest = [0; 32];
@@ -21,7 +22,7 @@ impl Config {
             Ok(_) | Err(_) => Vec::new(),
         };
         let cost = (hashing.memory_kib, hashing.iterations, hashing.parallelism, pepper);
-        let shared = format!("{:?}", (&self.issuer, self.audience(), token, session, password, cost, oauth));
+        let shared = format!("{:?}", (&self.issuer, self.audience(), token, session, password, cost, oauth, throttle));
         let digest = Sha256::digest(shared);
         digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -41,7 +42,13 @@ mod tests {
         for own in ["public.workers = 3", "log.level = 'warn'", "hashing.threads = 2", "keys.dir = '/k'"] {
             assert_eq!(agreement(&format!("issuer = 'https://id.example'\n{own}")), plain, "{own}");
         }
-        for shared in ["audience = 'x'", "session.grace = '1s'", "token.access_ttl = '1h'", "hashing.iterations = 3"] {
+        for shared in [
+            "audience = 'x'",
+            "session.grace = '1s'",
+            "token.access_ttl = '1h'",
+            "hashing.iterations = 3",
+            "throttle.free_guesses = 6",
+        ] {
             assert_ne!(agreement(&format!("issuer = 'https://id.example'\n{shared}")), plain, "{shared}");
         }
         let mut peppered = Config::default();

@@ -81,6 +81,7 @@ impl Config {
                 &format!("public.allowed_origins: `{origin}` does not read like https://app.example"),
             );
         }
+        findings.extend(self.throttle.findings());
         findings.extend(self.traces.findings());
         findings
     }
@@ -137,6 +138,7 @@ impl Config {
                 &format!("public.allowed_origins: `{origin}` is not https: anybody on the way is that page"),
             );
         }
+        warnings.extend(self.throttle.warnings());
         warnings
     }
 }

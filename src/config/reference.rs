@@ -24,7 +24,7 @@ grace = \"30s\"
 - `session.grace` is `SIGNET_SESSION__GRACE` in the environment: upper case, two underscores for the dot.
 - Each variable has a variant with `_FILE` that names a file to read the value from, for mounted secrets:
   `SIGNET_DATABASE__URL_FILE=/run/secrets/database-url`. A line break at its end is not part of the value.
-- Durations read `30s`, `15m`, `12h`, `7d`. Lists are comma-separated in the environment.
+- Durations read `30s`, `15m`, `12h`, `7d`. A quota reads `20/1h`: twenty at once, and twenty more over each hour. Lists are comma-separated in the environment.
 - A key that does not exist is an error, in the file as in the environment, and so is a value of the wrong form.
 - `signet check` says what is wrong with a configuration, one line for each finding, without starting anything.
 ";
@@ -90,6 +90,7 @@ fn kind(schema: &Schema) -> String {
         ("array", _) => format!("list of {}", values_of_items(schema).join(", ")),
         ("string", "duration") => "duration".to_owned(),
         ("string", "password") => "secret".to_owned(),
+        ("string", "quota") => "quota".to_owned(),
         ("string", _) => "text".to_owned(),
         ("boolean", _) => "`true`, `false`".to_owned(),
         (other, _) => other.to_owned(),

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::de::{self, Deserialize, Deserializer};
 
+use crate::throttle::rules::Rate;
+
 /// A span of time, written `30s`, `15m`, `12h`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
@@ -51,6 +53,56 @@ impl fmt::Display for Period {
             s if s % 60 == 0 => write!(f, "{}m", s / 60),
             s => write!(f, "{s}s"),
         }
+    }
+}
+
+/// So many in so much time, written `20/1h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota(pub Rate);
+
+impl Quota {
+    /// So many in so much time.
+    pub const fn of(count: u32, per: Duration) -> Self {
+        Self(Rate { count, per })
+    }
+}
+
+impl<'de> Deserialize<'de> for Quota {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed = text.split_once('/').and_then(|(count, per)| {
+            let count = count.trim().parse::<u32>().ok().filter(|count| *count > 0)?;
+            let per = humantime::parse_duration(per.trim()).ok().filter(|per| *per >= Duration::from_secs(1))?;
+            Some(Self(Rate { count, per }))
+        });
+        // What is admitted only after ages is a mistake, and times must not leave the calendar.
+        let parsed = parsed.filter(|Self(rate)| rate.per <= Duration::from_secs(366 * 24 * 3600));
+        parsed.ok_or_else(|| de::Error::custom("a quota reads like 20/1h: a count from 1, and a time from 1s to 366d"))
+    }
+}
+
+/// As it is written in a file.
+impl serde::Serialize for Quota {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Quota {
+    fn schema_name() -> Cow<'static, str> {
+        "Quota".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "quota"})
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.0.count, Period(self.0.per))
     }
 }
 
@@ -98,6 +150,17 @@ mod tests {
         for text in ["30s", "15m", "12h", "7d", "0s", "90s", "1s 500ms"] {
             let period: Period = serde_json::from_value(text.into()).expect("parses");
             assert_eq!(period.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn quotas_print_as_they_are_written_and_nonsense_is_refused() {
+        let parse = |text: &str| serde_json::from_value::<Quota>(text.into());
+        for text in ["20/1h", "1/1s", "1000/4h"] {
+            assert_eq!(parse(text).expect("parses").to_string(), text);
+        }
+        for text in ["", "20", "0/1h", "-1/1h", "20/", "20/0s", "20/1ms", "20/367d", "/1h", "20/1h/2"] {
+            assert!(parse(text).is_err(), "{text}");
         }
     }
 }

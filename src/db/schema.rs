@@ -66,5 +66,30 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::Binary;
+    use crate::db::types::Moment;
+
+    throttles (id) {
+        id -> Binary,
+        clear_at -> Moment,
+        closed_until -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Binary, Text};
+    use crate::db::types::{Key, Moment};
+
+    known_sources (id) {
+        id -> Key,
+        user_id -> Key,
+        kind -> Text,
+        source -> Binary,
+        seen_at -> Moment,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, sessions);
+diesel::allow_tables_to_appear_in_same_query!(users, known_sources);

@@ -1,4 +1,5 @@
-//! Browser mode: the refresh token in a cookie that scripts cannot read, and what keeps other sites from using it.
+//! Browser mode: the refresh token and the device token in cookies that scripts cannot read, and what keeps other sites
+//! from using the former.
 //!
 //! `__Host-` binds the cookie to this very host over TLS (draft-ietf-httpbis-rfc6265bis §4.1.3.2). Over plain http, as
 //! `dev` on loopback has it, the cookie loses the prefix and `Secure`, which http cannot carry, and nothing else.
@@ -14,11 +15,16 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::session::Grant;
 use crate::session::token::RefreshToken;
+use crate::throttle::device::DeviceToken;
 
 /// The cookie of a service that is reached over TLS.
 pub const NAME_OVER_TLS: &str = "__Host-signet_refresh";
 /// The cookie of one that is not.
 pub const NAME_OVER_HTTP: &str = "signet_refresh";
+/// The cookie with a device token, over TLS.
+pub const DEVICE_NAME_OVER_TLS: &str = "__Host-signet_device";
+/// The same without.
+pub const DEVICE_NAME_OVER_HTTP: &str = "signet_device";
 /// Any value will do: a page of another site cannot set this header without our leave (a CORS preflight).
 pub const CSRF_HEADER: &str = "x-requested-with";
 
@@ -32,8 +38,12 @@ fn name(config: &Config) -> &'static str {
     if config.is_https() { NAME_OVER_TLS } else { NAME_OVER_HTTP }
 }
 
-fn cookie(config: &Config, value: String, max_age: Duration) -> Cookie<'static> {
-    Cookie::build(name(config), value)
+fn device_name(config: &Config) -> &'static str {
+    if config.is_https() { DEVICE_NAME_OVER_TLS } else { DEVICE_NAME_OVER_HTTP }
+}
+
+fn cookie(config: &Config, name: &'static str, value: String, max_age: Duration) -> Cookie<'static> {
+    Cookie::build(name, value)
         .path("/")
         .http_only(true)
         .secure(config.is_https())
@@ -46,12 +56,23 @@ fn cookie(config: &Config, value: String, max_age: Duration) -> Cookie<'static> 
 pub fn carrying(config: &Config, grant: &Grant) -> Cookie<'static> {
     let seconds = grant.refresh_expires_at.since(grant.granted_at).as_secs();
     let max_age = Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
-    cookie(config, grant.refresh_token.to_text().to_string(), max_age)
+    cookie(config, name(config), grant.refresh_token.to_text().to_string(), max_age)
+}
+
+/// The cookie by which an account knows a browser again. It opens nothing and outlives log-out.
+pub fn carrying_device(config: &Config, device: &DeviceToken) -> Cookie<'static> {
+    let seconds = i64::try_from(config.throttle.known_for.0.as_secs()).unwrap_or(i64::MAX);
+    cookie(config, device_name(config), device.to_text().to_string(), Duration::seconds(seconds))
+}
+
+/// The device token in the cookie. No page of another site can send it (`SameSite=Strict`), nor gain by it.
+pub fn device(config: &Config, http: &HttpRequest) -> Option<DeviceToken> {
+    DeviceToken::parse(http.cookie(device_name(config))?.value())
 }
 
 /// The cookie that makes a browser forget it.
 pub fn gone(config: &Config) -> Cookie<'static> {
-    cookie(config, String::new(), Duration::ZERO)
+    cookie(config, name(config), String::new(), Duration::ZERO)
 }
 
 /// The refresh token in the cookie, if the request was made by a page that may.

@@ -2,7 +2,7 @@
 //! written, so that neither changes without it. `docs/openapi.json` is this document.
 //!
 //! A feature describes its [`Operation`] beside its handler: what it reads, what it answers, which errors are its own.
-//! What follows from the row (who may call) and from the kind of body (what can be wrong with any) is added here.
+//! What follows from the row (who may call, how often) and from the kind of body (what can be wrong with any) is added here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,8 @@ use super::query::Page;
 use super::{bearer, cookie};
 use crate::access::scope::Scope;
 use crate::error::{Error, OAuthError, Problem};
-use crate::routes::{self, Caller, Route};
+use crate::routes::{self, Caller, RateLimit, Route};
+use crate::throttle::bucket::Refusal;
 
 /// The whole document.
 pub fn document() -> Value {
@@ -203,13 +204,13 @@ impl Operation {
     /// Every status that the row may answer with.
     pub fn statuses(self, row: &Route) -> BTreeSet<StatusCode> {
         let is_oauth = crate::error::is_oauth(row.path);
-        let errors = self.errors.into_iter().chain(refusals(row.caller));
+        let errors = self.errors.into_iter().chain(refusals(row));
         let refused = errors.map(|error| if is_oauth { error.oauth().0 } else { error.status() });
         self.answers.iter().map(|answer| answer.status).chain(refused).collect()
     }
 
     fn written(mut self, row: &Route, schemas: &mut SchemaGenerator) -> Value {
-        self.errors.extend(refusals(row.caller));
+        self.errors.extend(refusals(row));
         if reads_cookie(row.caller) {
             let description = "Any value; shows that a page of our own origin asks when the cookie is used.";
             self = self.reads_header("X-Requested-With", description);
@@ -274,9 +275,14 @@ fn written_errors(path: &str, errors: &[Error], schemas: &mut SchemaGenerator) -
     codes.into_iter().map(written).collect()
 }
 
-/// What can go wrong for any operation of a caller.
-fn refusals(caller: Caller) -> Vec<Error> {
+/// What can go wrong for any operation of a caller, and under a limit.
+fn refusals(row: &Route) -> Vec<Error> {
+    let caller = row.caller;
     let mut errors = vec![Error::Internal];
+    match row.limit {
+        RateLimit::Guesses | RateLimit::Registrations => errors.push(Error::TooManyRequests(Refusal::EXAMPLE)),
+        RateLimit::Unlimited => {}
+    }
     // What anyone may read from anywhere is kept in memory; everything else asks the database.
     if caller != Caller::AnyoneAnywhere {
         errors.extend([Error::Overloaded { retry_after_seconds: 1 }, Error::Unavailable]);

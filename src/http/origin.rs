@@ -3,6 +3,7 @@
 use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -12,6 +13,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use crate::app::App;
 use crate::config::{ForwardedHeader, PublicConfig};
 use crate::error::{Error, Result};
+use crate::throttle::source::is_private;
 
 /// Address, program and id of a request.
 #[derive(Debug, Clone, Default)]
@@ -44,11 +46,25 @@ impl FromRequest for Origin {
             let text = String::from_utf8_lossy(value.as_bytes());
             text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT_CHARS).collect()
         });
+        tell_of_unknown_proxy(http, app);
         ready(Ok(Self {
             address: client_address(http, &app.config.public),
             user_agent,
             request_id: Some(RequestId::of(http).0.to_string()),
         }))
+    }
+}
+
+/// Behind a proxy that nobody told us about, all clients have one address and limits by address do nothing. Told once: by
+/// the look of it only, since strangers can write these headers too. They are believed in no case.
+fn tell_of_unknown_proxy(http: &HttpRequest, app: &App) {
+    let is_forwarded = ["x-forwarded-for", "forwarded"].iter().any(|name| http.headers().contains_key(*name));
+    let Some(peer) = http.peer_addr().filter(|_| is_forwarded).map(|peer| peer.ip().to_canonical()) else { return };
+    let is_known = app.config.public.trusted_proxies.iter().any(|network| network.contains(&peer));
+    if is_private(peer) && !is_known && !app.unknown_proxy_told.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            "requests come through a proxy that is not in public.trusted_proxies: its clients cannot be told apart"
+        );
     }
 }
 

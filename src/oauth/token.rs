@@ -58,6 +58,7 @@ pub fn describe() -> Operation {
             "refresh_token": {"type": "string", "description": "`refresh_token`: the newest one of the session."},
             "username": {"type": "string", "description": "`password`: the account's e-mail address."},
             "password": {"type": "string", "format": "password", "description": "`password`: the account's password."},
+            "device_token": {"type": "string", "description": "`password`: what a log-in gave to this device."},
             "client_id": {"type": "string", "description": "Absent: the default client. All clients are public."},
             "scope": {"type": "string", "description": "Words separated by spaces; absent: all that was granted."},
         },

@@ -1,14 +1,16 @@
 //! `POST /v1/auth/login` — trade an e-mail address and a password for a session.
 //!
 //! Exactly one hash is verified whatever is wrong, one transaction is written, and one answer is given: unknown address,
-//! wrong password and disabled account differ in nothing that the caller can see. Only who knows the password can meet an
-//! account that changes meanwhile, and costs a second look. When too many log in, nothing is done before that is said.
+//! wrong password and disabled account differ in nothing that the caller can see, and nor does the 429 of whoever tries too
+//! often ([`throttle::guess`]). Only who knows the password can meet an account that changes meanwhile, and costs a second
+//! look. When too many log in, nothing is done before that is said.
 //!
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed.
 
-use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use diesel::QueryResult;
 
 use super::open::{self, Opened, SessionBody, Terms};
 use crate::account::email::Email;
@@ -16,12 +18,17 @@ use crate::account::password::Password;
 use crate::account::store::{self as accounts, Credentials};
 use crate::app::App;
 use crate::audit::{self, Event, LoginFailure};
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::field::Text;
 use crate::hasher::{self, Verdict};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::throttle;
+use crate::throttle::bucket::Refusal;
+use crate::throttle::device::{Device, DeviceTokenField};
+use crate::throttle::guess::{Admitted, Guess};
 
 request_body! {
     /// Who somebody says they are.
@@ -34,12 +41,22 @@ request_body! {
         cookie: bool,
         /// A name for this session, for the user's own list.
         label: Option<Text>,
+        /// What an earlier log-in to this account gave as `device_token`: then nobody elsewhere can hold this one up.
+        device_token: Option<DeviceTokenField>,
+        /// Answer with a `device_token`. With `cookie` it is kept in a cookie, whether asked for or not.
+        remember_device: bool,
     }
 }
 
 /// Answers 200 with the user and tokens.
-pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> Result<HttpResponse> {
-    let terms = Terms::first_party(&app, body.label);
+pub async fn handle(
+    app: Data<App>,
+    http: HttpRequest,
+    from: Origin,
+    Json(body): Json<Request>,
+) -> Result<HttpResponse> {
+    let device = Device::of(&app, &http, body.device_token, body.remember_device, body.cookie);
+    let terms = Terms::first_party(&app, body.label).with_device(device);
     let opened = log_in(&app, body.email, &body.password, terms, from).await?;
     opened.answer(&app, &mut HttpResponse::Ok(), body.cookie)
 }
@@ -49,29 +66,44 @@ pub fn describe() -> Operation {
     Operation::new(Tag::Sessions, "login", "Trade an e-mail address and a password for a session")
         .json::<Request>()
         .answers::<SessionBody>(StatusCode::OK, "The user and tokens.")
-        .with_header(header::SET_COOKIE, "The refresh token, if `cookie` asked for it.")
+        .with_header(header::SET_COOKIE, "The refresh token and a device token, if `cookie` asked for it.")
         .refuses([Error::InvalidCredentials])
 }
 
 /// Checks the password and opens a session on `terms`.
 ///
 /// # Errors
-/// [`Error::InvalidCredentials`] for every reason that lies with the caller.
+/// [`Error::InvalidCredentials`] for every reason that lies with the caller, [`Error::TooManyRequests`] if none is looked
+/// for.
 pub async fn log_in(app: &App, email: Email, password: &Password, terms: Terms, from: Origin) -> Result<Opened> {
     let first = attempt(app, email.clone(), password, terms.clone(), from.clone(), OnChange::TellApart).await;
     let opened = match first {
         // The password was right a moment ago. Either it was changed since, or another log-in renewed an outdated hash of
         // the same password, which is no reason to refuse this one: look again to tell.
-        Ok(Err(LoginFailure::Changed)) => attempt(app, email, password, terms, from, OnChange::Refuse).await,
+        Ok(Err(Refused::Failed(LoginFailure::Changed))) => {
+            attempt(app, email, password, terms, from, OnChange::Refuse).await
+        }
         decided => decided,
     };
     let label = match &opened {
         Ok(Ok(_)) => "success",
-        Ok(Err(failure)) => failure.as_str(),
+        Ok(Err(Refused::Failed(failure))) => failure.as_str(),
+        Ok(Err(Refused::Throttled(_))) => "too_many_requests",
         Err(error) => error.code(),
     };
     app.metrics.logins.with_label_values(&[label]).inc();
-    opened?.map_err(|_| Error::InvalidCredentials)
+    opened?.map_err(|refused| match refused {
+        Refused::Failed(_) => Error::InvalidCredentials,
+        Refused::Throttled(refusal) => throttle::refuse(app, refusal),
+    })
+}
+
+/// Why nobody is logged in.
+enum Refused {
+    /// What was looked at was not good.
+    Failed(LoginFailure),
+    /// Nothing is told about it, whether it was looked at or not.
+    Throttled(Refusal),
 }
 
 /// What to do about an account that changed while its password was being hashed.
@@ -90,9 +122,14 @@ async fn attempt(
     terms: Terms,
     from: Origin,
     on_change: OnChange,
-) -> Result<Result<Opened, LoginFailure>> {
+) -> Result<Result<Opened, Refused>> {
     app.hasher.admit(from.address)?;
-    let found = app.db.read("session.credentials", move |tx| accounts::find_credentials(tx, &email)).await?;
+    let guess = Guess::at_account(&app.config, &email, terms.device.shown.as_ref(), &from);
+    let looked = app.db.read("session.credentials", move |tx| look(tx, &guess, &email)).await?;
+    let (admitted, found) = match looked {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Ok(Err(Refused::Throttled(refusal))),
+    };
     let stored = found.as_ref().map(|credentials| credentials.password_hash.as_str());
     let verdict = app.hasher.verify(password, stored, from.address).await?;
     let outcome = match (found, verdict) {
@@ -102,28 +139,61 @@ async fn attempt(
         (Some(found), Verdict::Right { outdated: false }) => Ok((found, None)),
         (Some(found), Verdict::Right { outdated: true }) => Ok((found, renew(app, password, &from).await?)),
     };
-    let opened = app
-        .db
-        .tx("session.login", move |tx| {
-            let (found, failure) = match &outcome {
-                Ok((found, new_hash)) => match accounts::mark_login(tx, found, new_hash.as_deref())? {
-                    Some(standing) => {
-                        let opened = open::open(tx, standing, &terms, &from)?;
-                        let event = Event::LoggedIn { user: opened.user.id, session: opened.grant.session_id };
-                        audit::record(tx, &from, &event)?;
-                        return Ok(Ok(opened));
-                    }
-                    None if on_change == OnChange::TellApart => return Ok(Err(LoginFailure::Changed)),
-                    None => (Some(found), LoginFailure::Changed),
-                },
-                Err((found, failure)) => (found.as_ref(), *failure),
-            };
-            let user = found.map(|Credentials { id, .. }| *id);
-            audit::record(tx, &from, &Event::LoginFailed { user, reason: failure })?;
-            Ok(Err(failure))
-        })
-        .await?;
-    Ok(opened)
+    let concluded = app.db.tx("session.login", move |tx| match &outcome {
+        Ok((found, new_hash)) => succeed(tx, &admitted, found, new_hash.as_deref(), &terms, &from, on_change),
+        Err((found, failure)) => fail(tx, &admitted, found.as_ref(), *failure, &from).map(Err),
+    });
+    Ok(concluded.await?)
+}
+
+type Looked = Result<(Admitted, Option<Credentials>), Refusal>;
+
+/// Whether the password may be looked at, and what to compare it with.
+fn look(tx: &mut Tx<'_>, guess: &Guess, email: &Email) -> QueryResult<Looked> {
+    match guess.look(tx)? {
+        Ok(admitted) => Ok(Ok((admitted, accounts::find_credentials(tx, email)?))),
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+fn succeed(
+    tx: &mut Tx<'_>,
+    admitted: &Admitted,
+    found: &Credentials,
+    new_hash: Option<&str>,
+    terms: &Terms,
+    from: &Origin,
+    on_change: OnChange,
+) -> QueryResult<Result<Opened, Refused>> {
+    if let Some(refusal) = admitted.succeed(tx)? {
+        return Ok(Err(Refused::Throttled(refusal)));
+    }
+    let Some(standing) = accounts::mark_login(tx, found, new_hash)? else {
+        return match on_change {
+            OnChange::TellApart => Ok(Err(Refused::Failed(LoginFailure::Changed))),
+            OnChange::Refuse => fail(tx, admitted, Some(found), LoginFailure::Changed, from).map(Err),
+        };
+    };
+    let mut opened = open::open(tx, standing, terms, from)?;
+    let Device { shown, is_wanted } = &terms.device;
+    opened.device = admitted.remember(tx, opened.user.id, shown.as_ref(), *is_wanted)?;
+    audit::record(tx, from, &Event::LoggedIn { user: opened.user.id, session: opened.grant.session_id })?;
+    Ok(Ok(opened))
+}
+
+fn fail(
+    tx: &mut Tx<'_>,
+    admitted: &Admitted,
+    found: Option<&Credentials>,
+    reason: LoginFailure,
+    from: &Origin,
+) -> QueryResult<Refused> {
+    let user = found.map(|Credentials { id, .. }| *id);
+    if let Some(refusal) = admitted.fail(tx, user, from)? {
+        return Ok(Refused::Throttled(refusal));
+    }
+    audit::record(tx, from, &Event::LoginFailed { user, reason })?;
+    Ok(Refused::Failed(reason))
 }
 
 /// The password's hash with today's parameters, unless too many log in: that is no reason to refuse one who has waited

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::field::Text;
 use crate::http::cookie;
 use crate::http::origin::Origin;
+use crate::throttle::device::{Device, DeviceToken};
 use crate::token::issue::Tokens;
 
 /// On which terms a session is opened.
@@ -31,6 +32,8 @@ pub struct Terms {
     pub label: Option<String>,
     /// How long it lives.
     pub rules: Rules,
+    /// How the client is known, or wants to be.
+    pub device: Device,
 }
 
 impl Terms {
@@ -41,7 +44,13 @@ impl Terms {
             scope: app.config.oauth.scope.clone(),
             label: label.map(Text::into_string),
             rules: app.rules(),
+            device: Device::default(),
         }
+    }
+
+    /// The same for a client that shows a device token, or asks for one.
+    pub fn with_device(self, device: Device) -> Self {
+        Self { device, ..self }
     }
 }
 
@@ -51,6 +60,8 @@ pub struct Opened {
     pub user: User,
     /// What it entitles to.
     pub grant: Grant,
+    /// By what the account will know the device, if the client asked for it.
+    pub device: Option<DeviceToken>,
 }
 
 /// How a password is called in `amr` (RFC 8176 §2).
@@ -90,7 +101,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Or
         refresh_token,
         refresh_expires_at: idle_expires_at,
     };
-    Ok(Opened { user, grant })
+    Ok(Opened { user, grant, device: None })
 }
 
 /// Tokens and whose they are.
@@ -99,10 +110,14 @@ pub(crate) struct SessionBody {
     #[serde(flatten)]
     tokens: Tokens,
     user: User,
+    /// To be shown at the next log-in, so that nobody elsewhere can hold it up; if `remember_device` asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_token: Option<String>,
 }
 
 impl Opened {
-    /// Writes the tokens and the user; in browser mode the refresh token goes into a cookie and stays out of the body.
+    /// Writes the tokens and the user; in browser mode the refresh token and the device token go into cookies and stay out
+    /// of the body.
     pub(crate) fn answer(
         self,
         app: &Data<App>,
@@ -110,10 +125,15 @@ impl Opened {
         browser_mode: bool,
     ) -> Result<HttpResponse> {
         let mut tokens = app.issuer.tokens(&self.grant, None, Some(&self.user))?;
+        let mut device = self.device;
         if browser_mode {
             answer.cookie(cookie::carrying(&app.config, &self.grant));
             tokens.without_refresh_token();
+            if let Some(device) = device.take() {
+                answer.cookie(cookie::carrying_device(&app.config, &device));
+            }
         }
-        Ok(answer.json(SessionBody { tokens, user: self.user }))
+        let device_token = device.map(|device| device.to_text().to_string());
+        Ok(answer.json(SessionBody { tokens, user: self.user, device_token }))
     }
 }

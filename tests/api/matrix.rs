@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use signet::routes::{MANAGEMENT, PUBLIC};
+use signet::routes::{MANAGEMENT, PUBLIC, RateLimit};
 
 use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
 
@@ -37,7 +37,12 @@ struct World {
 }
 
 fn world(backend: Backend, actor: &str) -> World {
+    world_with(backend, actor, |_| {})
+}
+
+fn world_with(backend: Backend, actor: &str, change: impl FnOnce(&mut signet::config::Config)) -> World {
     let server = Server::start_with(backend, |config| {
+        change(config);
         config.oauth.password_grant = true;
         config.oauth.scope = "account read".parse().expect("a scope");
     });
@@ -111,6 +116,42 @@ on_both! {
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+/// What each limited route answers somebody who goes on and on, as the table says.
+fn go_on_and_on(world: &World, method: &str, path: &str) -> Vec<u16> {
+    let World { client, server, .. } = world;
+    let wrong = "not the password";
+    let attempt = |n: u32| match (method, path) {
+        ("POST", "/v1/auth/register") => {
+            client.post(path, &json!({"email": format!("new{n}@example.com"), "password": PASSWORD}))
+        }
+        ("POST", "/v1/auth/login") => client.post(path, &json!({"email": "somebody@example.com", "password": wrong})),
+        ("POST", "/v1/auth/change-password") => {
+            client.post(path, &json!({"current_password": wrong, "new_password": "a wholly other phrase"}))
+        }
+        ("POST", "/oauth2/token") => {
+            let fields = [("grant_type", "password"), ("username", "somebody@example.com"), ("password", wrong)];
+            server.client().form(path, &fields)
+        }
+        _ => panic!("{method} {path} has a limit, and nobody reaches it here yet"),
+    };
+    (0..8).map(|n| attempt(n).status).collect()
+}
+
+on_both! {
+    fn each_route_limits_what_the_table_says_and_no_other_does(backend) {
+        for route in PUBLIC {
+            let (method, path) = (route.method.as_str(), route.path);
+            let world = world_with(backend, "user", |config| config.throttle.registrations = signet::config::Quota::of(6, std::time::Duration::from_secs(3600)));
+            let statuses: Vec<u16> = match route.limit {
+                RateLimit::Guesses | RateLimit::Registrations => go_on_and_on(&world, method, path),
+                RateLimit::Unlimited => (0..8).map(|_| call(&world, method, path)).collect(),
+            };
+            assert_eq!(statuses.last() == Some(&429), route.limit != RateLimit::Unlimited, "{method} {path}: {statuses:?}");
+            assert_ne!(statuses[0], 429, "{method} {path}: {statuses:?}");
+        }
     }
 }
 

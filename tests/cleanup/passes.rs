@@ -11,8 +11,8 @@ use crate::support::program::Place;
 use crate::support::{Backend, json, on_both, postgres};
 
 const MICROSECOND: Duration = Duration::from_micros(1);
-const NOTHING: Removed = Removed { sessions: 0, audit_events: 0 };
-const ONE_SESSION: Removed = Removed { sessions: 1, audit_events: 0 };
+const NOTHING: Removed = Removed::NOTHING;
+const ONE_SESSION: Removed = Removed { sessions: 1, ..NOTHING };
 
 on_both! {
     fn a_session_leaves_a_day_after_it_idled_away_was_revoked_or_came_to_its_end(backend) {
@@ -86,7 +86,7 @@ on_both! {
         assert_eq!(world.count("sessions"), 1);
         world.server.client().refresh(&live.refresh_token()).expect(200);
         world.server.clock.advance(358 * DAY);
-        assert_eq!(world.sweep(), Removed { sessions: 1, audit_events: 601 });
+        assert_eq!(world.sweep(), Removed { sessions: 1, audit_events: 601, ..NOTHING });
         assert_eq!(world.server.audit(), ["authn_login_success"]);
         let purged = |table: &str| world.metrics.purged_rows.with_label_values(&[table]).get();
         assert_eq!((purged("sessions"), purged("audit_events")), (1_101, 601));
@@ -97,9 +97,9 @@ on_both! {
         world.server.client().register("ada@example.com");
         world.copy_session(300);
         let now = world.server.clock.now() + 40 * DAY;
-        let limits = Limits::at(now, &world.server.config.cleanup);
+        let limits = Limits::at(now, &world.server.config);
         block_on(async {
-            let busy = world.db.read("test.busy", |_| { std::thread::sleep(Duration::from_secs(2)); Ok(()) });
+            let busy = world.db.read("test.busy", |_| { std::thread::sleep(Duration::from_secs(6)); Ok(()) });
             let sweeping = async {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 let mut leader = world.db.lead(cleanup::LOCK).await.expect("reached").expect("nobody else");
@@ -119,11 +119,11 @@ on_both! {
         let place = Place::ready(&url);
         let service = place.serve();
         service.client().register("ada@example.com");
-        assert_eq!(place.succeed(&["cleanup"]), "removed: 0 session(s), 0 audit event(s)\n");
+        assert_eq!(place.succeed(&["cleanup"]), "removed: 0 session(s), 0 audit event(s), 0 throttle(s), 0 known source(s)\n");
         let mut database = url.parse::<signet::db::Url>().expect("our own").connect().expect("there");
         copy_session(&mut database, 2);
         end_sessions(&mut database, DAY);
-        assert_eq!(place.succeed(&["cleanup"]), "removed: 3 session(s), 0 audit event(s)\n");
+        assert_eq!(place.succeed(&["cleanup"]), "removed: 3 session(s), 0 audit event(s), 0 throttle(s), 0 known source(s)\n");
         let hasty = place.with("SIGNET_CLEANUP__SESSION_RETENTION", "1m");
         assert_eq!(hasty.fail(&["cleanup"]), "cleanup.session_retention: must be at least 1h");
     }
@@ -152,7 +152,7 @@ on_both! {
         assert_eq!(service.end().0, Some(0));
         assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
         let left = place.succeed(&["cleanup"]);
-        assert_ne!(left, "removed: 0 session(s), 0 audit event(s)\n", "it was not in the middle");
+        assert_ne!(left, "removed: 0 session(s), 0 audit event(s), 0 throttle(s), 0 known source(s)\n", "it was not in the middle");
     }
 }
 
@@ -166,7 +166,7 @@ fn a_clock_ahead_of_the_databases_removes_nothing_and_one_behind_does_no_harm() 
     end_sessions(&mut world.server.database(), 20 * 365 * DAY);
     let url = world.server.config.database.url.0.parse().expect("our own URL");
     let there = signet::db::inspect(&url, 1).expect("reached").time.expect("Postgres has a clock");
-    let pass = |clock: Clock| block_on(cleanup::pass(&world.db, &world.server.config.cleanup, &clock, &world.metrics));
+    let pass = |clock: Clock| block_on(cleanup::pass(&world.db, &world.server.config, &clock, &world.metrics));
 
     let refused = pass(Clock::manual(there + 365 * DAY)).expect_err("a year ahead");
     assert!(matches!(refused, Error::Clock { ahead } if ahead > 364 * DAY), "{refused}");

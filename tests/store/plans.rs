@@ -154,6 +154,12 @@ impl Ledger {
 
         let log_in = json!({"email": "ada@example.com", "password": PASSWORD});
         session = self.note("log in", |server| server.client().post("/v1/auth/login", &log_in).expect(200));
+        let asking = json!({"email": "ada@example.com", "password": PASSWORD, "remember_device": true});
+        let known = self.note("log in from a new device", |server| {
+            server.client().post("/v1/auth/login", &asking).expect(200).text_at("/device_token")
+        });
+        let known = json!({"email": "ada@example.com", "password": PASSWORD, "device_token": known});
+        self.note("log in from a known device", |server| server.client().post("/v1/auth/login", &known).expect(200));
         let wrong = json!({"email": "ada@example.com", "password": "not the right one"});
         self.note("log in with a wrong password", |server| server.client().post("/v1/auth/login", &wrong).expect(401));
         let bearer = self.server.client().bearer(&session.access_token());
@@ -198,7 +204,7 @@ impl Ledger {
     fn clean_up(&mut self) {
         self.server.clock.advance(400 * DAY);
         let db = self.database();
-        let limits = Limits::at(self.server.clock.now(), &self.server.config.cleanup);
+        let limits = Limits::at(self.server.clock.now(), &self.server.config);
         let removed = self.note("signet cleanup", |_| {
             block_on(async {
                 let mut leader = db.lead(cleanup::LOCK).await.expect("reached").expect("nobody else is at it");
@@ -277,7 +283,8 @@ impl Instrumentation for Ear {
 
 /// Not BEGIN and COMMIT, and not what is asked of the server itself.
 fn is_planned(statement: &str) -> bool {
-    let concerns_our_tables = ["\"users\"", "\"sessions\"", "\"audit_events\""].map(|table| statement.contains(table));
+    let concerns_our_tables = ["users", "sessions", "audit_events", "throttles", "known_sources"]
+        .map(|table| statement.contains(&format!("\"{table}\"")));
     concerns_our_tables.contains(&true) || statement.contains('`')
 }
 
@@ -348,11 +355,16 @@ fn fill(database: &mut Conn) {
              FROM (SELECT * FROM sessions ORDER BY id DESC LIMIT 1) AS latest, generate_series(1, 10) AS n, users; \
              INSERT INTO audit_events SELECT gen_random_uuid(), at, kind, users.id, users.id, session_id, address, \
                  user_agent, request_id, detail \
-             FROM (SELECT * FROM audit_events ORDER BY id DESC LIMIT 1) AS latest, generate_series(1, 10) AS n, users;",
+             FROM (SELECT * FROM audit_events ORDER BY id DESC LIMIT 1) AS latest, generate_series(1, 10) AS n, users; \
+             INSERT INTO throttles SELECT sha256(uuid_send(gen_random_uuid())), now(), now() FROM generate_series(1, 20000); \
+             INSERT INTO known_sources SELECT gen_random_uuid(), users.id, 'address', sha256(uuid_send(gen_random_uuid())), \
+                 now() FROM users, generate_series(1, 5);",
         )
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) users"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) sessions"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) audit_events"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) throttles"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) known_sources"))
         .expect("filled");
     }
 }

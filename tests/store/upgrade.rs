@@ -16,7 +16,7 @@ use signet::db::{Conn, Url, migrations};
 use crate::support::{Backend, PASSWORD, Server, Value, json, on_both, postgres};
 
 /// What a schema's tables are filled from, oldest reference first.
-const TABLES: [&str; 3] = ["users", "sessions", "audit_events"];
+const TABLES: [&str; 5] = ["users", "sessions", "audit_events", "throttles", "known_sources"];
 
 on_both! {
     fn data_of_every_schema_is_served_after_the_migrations_since(backend) {
@@ -113,6 +113,11 @@ fn record(backend: Backend, version: &str) {
     server.execute(
         "UPDATE users SET roles = 'admin user', access_version = access_version + 1 WHERE email = 'root@example.com'",
     );
+    let known = json!({"email": "ada@example.com", "password": PASSWORD, "remember_device": true});
+    let device = client.post("/v1/auth/login", &known).expect(200).text_at("/device_token");
+    for _ in 0..3 {
+        client.post("/v1/auth/login", &wrong_guess()).expect(401);
+    }
     // The last steps, so that the grace window is open when the recording ends.
     server.clock.advance(Duration::from_secs(100));
     let kept = client.login("ada@example.com");
@@ -129,6 +134,7 @@ fn record(backend: Backend, version: &str) {
         "superseded": kept.refresh_token(),
         "parent": second.refresh_token(),
         "current": third.refresh_token(),
+        "device": device,
         "ada": me.json(),
         "sessions": server.query_number("SELECT count(*) AS value FROM sessions"),
         "events": server.query_number("SELECT count(*) AS value FROM audit_events"),
@@ -206,4 +212,16 @@ fn serves_what_was_recorded(backend: Backend, version: &str, url: &str) {
     client.login("ada@example.com");
     let credentials = json!({"email": "bob@example.com", "password": PASSWORD});
     client.post("/v1/auth/login", &credentials).expect_problem(401, "invalid_credentials");
+
+    // Three guesses were counted before, and two are left for strangers.
+    if let Some(device) = clients["device"].as_str() {
+        let guess = || client.post("/v1/auth/login", &wrong_guess()).status;
+        assert_eq!([guess(), guess(), guess()], [401, 401, 429], "{version}");
+        let known = json!({"email": "ada@example.com", "password": PASSWORD, "device_token": device});
+        client.post("/v1/auth/login", &known).expect(200);
+    }
+}
+
+fn wrong_guess() -> Value {
+    json!({"email": "ada@example.com", "password": "not the password"})
 }

@@ -17,10 +17,11 @@ use super::Answer;
 pub const FILE: &str = "SIGNET_TEST_SECRETS";
 
 /// Members of bodies and fields of forms whose values are nobody else's business.
-const PRIVATE: [&str; 8] = [
+const PRIVATE: [&str; 9] = [
     "access_token",
     "client_secret",
     "current_password",
+    "device_token",
     "email",
     "new_password",
     "password",

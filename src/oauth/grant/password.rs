@@ -13,6 +13,7 @@ use crate::http::origin::Origin;
 use crate::oauth::client::Client;
 use crate::session::login;
 use crate::session::open::{Opened, Terms};
+use crate::throttle::device::{Device, DeviceToken};
 
 /// Logs in with `username`, which is the e-mail address, and `password`.
 pub(in crate::oauth) async fn run(
@@ -30,7 +31,8 @@ pub(in crate::oauth) async fn run(
     // What is no address and what is no password belong to no account.
     let email = Email::parse(&username).map_err(|_| Error::InvalidCredentials)?;
     let password = Password::parse(&password).map_err(|_| Error::InvalidCredentials)?;
-    let mut terms = Terms::first_party(app, None);
+    let shown = form.take("device_token").and_then(|text| DeviceToken::parse(&text));
+    let mut terms = Terms::first_party(app, None).with_device(Device { shown, is_wanted: false });
     terms.scope = terms.scope.narrowed_to(scope.as_ref()).map_err(|_| Error::InvalidScope)?;
     if let Some(client) = client {
         if !client.is_registered(&app.config) {
