@@ -2,6 +2,7 @@
 //!
 //! Each test of behaviour runs on SQLite and on Postgres; see `support` for how the latter is found.
 
+mod abuse;
 mod api;
 mod architecture;
 mod binary;

@@ -1,11 +1,11 @@
-//! L: log-in, enumeration. (Throttling comes with its own work.)
+//! L: log-in, enumeration, throttling. (`tests/abuse` looks at the limits one by one.)
 
 use std::time::{Duration, Instant};
 
 use signet::config::HashingConfig;
 
 use crate::support::program::Place;
-use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both};
+use crate::support::{Answer, Backend, Client, PASSWORD, Server, json, on_both};
 
 /// A service with a user and a disabled user.
 fn with_users(backend: Backend, change: impl FnOnce(&mut signet::config::Config)) -> Server {
@@ -54,7 +54,10 @@ on_both! {
 #[test]
 #[ignore = "a measurement: takes a minute and a machine of its own"]
 fn l2_measured() {
-    let server = with_users(Backend::Sqlite, |config| config.hashing = HashingConfig::default());
+    let server = with_users(Backend::Sqlite, |config| {
+        config.hashing = HashingConfig::default();
+        config.throttle.enabled = false;
+    });
     let mut times = REFUSED.map(|_| Vec::new());
     for _ in 0..200 {
         for (own, (email, password)) in times.iter_mut().zip(REFUSED) {
@@ -73,6 +76,99 @@ fn l2_measured() {
     println!("medians of 200: unknown {:?}, wrong {:?}, disabled {:?}", medians[0], medians[1], medians[2]);
     let (fastest, slowest) = (medians.iter().min().expect("three"), medians.iter().max().expect("three"));
     assert!(slowest.as_secs_f64() / fastest.as_secs_f64() < 1.05, "more than 5 % apart");
+}
+
+/// A service behind a proxy, with the limits as they come, and a user who registered at 192.0.2.1.
+fn behind_a_proxy(backend: Backend) -> Server {
+    let server = Server::start_with(backend, |config| {
+        config.public.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    });
+    at(&server, "192.0.2.1").register("ada@example.com");
+    server
+}
+
+fn at(server: &Server, address: &str) -> Client {
+    server.client().with("x-forwarded-for", address)
+}
+
+fn guess(server: &Server, address: &str, email: &str) -> u16 {
+    let body = json!({"email": email, "password": "something else entirely"});
+    at(server, address).post("/v1/auth/login", &body).status
+}
+
+on_both! {
+    // Twelve days of somebody who tries every half an hour from ever new addresses.
+    fn l3_no_more_than_a_hundred_failures_in_a_row_and_then_as_many_as_are_forgotten(backend) {
+        let server = behind_a_proxy(backend);
+        let mut judged = Vec::new();
+        for attempt in 0..12 * 48 {
+            let address = format!("11.{}.{}.1", attempt / 200, attempt % 200);
+            if guess(&server, &address, "ada@example.com") == 401 {
+                judged.push(attempt);
+            }
+            server.clock.advance(Duration::from_secs(30 * 60));
+        }
+        let in_a_day = |day: usize| judged.iter().filter(|attempt| **attempt / 48 == day).count();
+        let days: Vec<usize> = (0..12).map(in_a_day).collect();
+        assert!(days.iter().all(|count| *count <= 33), "{days:?}");
+        // The last days: what is forgotten, four a day, and the last step of a day.
+        assert!(days[7..].iter().sum::<usize>() <= 5 * 4 + 1, "{days:?}");
+        at(&server, "192.0.2.1").login("ada@example.com");
+    }
+
+    fn l4_a_victim_at_a_proven_source_is_never_delayed_by_an_attacker_elsewhere(backend) {
+        let server = behind_a_proxy(backend);
+        for attempt in 0..1000 {
+            guess(&server, "198.51.100.1", "ada@example.com");
+            if attempt % 100 == 99 {
+                at(&server, "192.0.2.1").login("ada@example.com");
+            }
+        }
+    }
+
+    fn l5_throttled_is_429_with_retry_after_and_the_same_for_unknown_accounts(backend) {
+        let server = behind_a_proxy(backend);
+        let course = |address: &str, email: &str| -> Vec<(u16, String, String)> {
+            let client = at(&server, address).with("x-request-id", "same");
+            let answers = (0..7).map(|_| client.post("/v1/auth/login", &json!({"email": email, "password": "something else entirely"})));
+            answers.map(|answer| (answer.status, answer.header("retry-after").to_owned(), answer.text.clone())).collect()
+        };
+        let known = course("198.51.100.1", "ada@example.com");
+        assert_eq!(known, course("203.0.113.1", "nobody@example.com"));
+        let (status, retry_after, body) = &known[6];
+        assert_eq!((*status, retry_after.as_str()), (429, "60"));
+        assert!(body.contains("\"code\":\"too_many_requests\""), "{body}");
+    }
+
+    fn l6_counters_are_shared_by_instances_and_survive_a_restart(backend) {
+        let mut first = behind_a_proxy(backend);
+        let second = Server::start_beside(&first, first.clock.clone(), |_| {});
+        let statuses: Vec<u16> = (0..6).map(|n| guess(if n % 2 == 0 { &first } else { &second }, "198.51.100.1", "ada@example.com")).collect();
+        assert_eq!(statuses, [401, 401, 401, 401, 401, 429]);
+        first.restart();
+        assert_eq!(guess(&first, "198.51.100.1", "ada@example.com"), 429);
+    }
+
+    fn l7_one_source_is_wrong_for_few_accounts(backend) {
+        let server = behind_a_proxy(backend);
+        let judged = |address: &dyn Fn(usize) -> String| {
+            (0..50).filter(|n| guess(&server, &address(*n), &format!("user{n}@example.com")) == 401).count()
+        };
+        assert_eq!(judged(&|_| "198.51.100.1".to_owned()), 20);
+        assert_eq!(judged(&|n| format!("2001:db8::{n:x}")), 20, "a /64 is one source");
+    }
+
+    fn l8_success_clears_only_the_counter_of_its_source(backend) {
+        let server = behind_a_proxy(backend);
+        for _ in 0..4 {
+            assert_eq!(guess(&server, "198.51.100.1", "ada@example.com"), 401);
+        }
+        assert_eq!(guess(&server, "192.0.2.1", "ada@example.com"), 401);
+        at(&server, "192.0.2.1").login("ada@example.com");
+        assert_eq!([401, 429], [(); 2].map(|()| guess(&server, "198.51.100.1", "ada@example.com")), "its own four stand");
+        let own: Vec<u16> = (0..6).map(|_| guess(&server, "192.0.2.1", "ada@example.com")).collect();
+        assert_eq!(own, [401, 401, 401, 401, 401, 429]);
+    }
 }
 
 #[test]
