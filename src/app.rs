@@ -21,6 +21,7 @@ use crate::http::respond::respond;
 use crate::http::span::RequestSpan;
 use crate::jobs;
 use crate::machine;
+use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::routes::{self, Route};
 use crate::session::family::Rules;
@@ -36,6 +37,8 @@ pub struct App {
     pub db: Db,
     /// Password hashing.
     pub hasher: Hasher,
+    /// Mails to users.
+    pub mail: Mail,
     /// Signing keys and the JWKS.
     pub keys: Keys,
     /// Issues tokens.
@@ -95,6 +98,7 @@ impl App {
         if !refused.is_empty() {
             return Err(StartError::Refused(refused));
         }
+        let mail = Mail::open(&config).map_err(|finding| StartError::Config(vec![finding]))?;
         let metrics = Metrics::default();
         // The revision is what whoever builds says it is: asking Git here would make builds differ by their checkout.
         let revision = option_env!("SIGNET_REVISION").filter(|name| !name.is_empty()).unwrap_or("unknown");
@@ -114,6 +118,7 @@ impl App {
             hasher: Hasher::start(&config.hashing, metrics.clone())?,
             issuer: Issuer::new(&config, keys.ring()),
             verifier: Verifier::new(&config, keys.ring()),
+            mail,
             keys,
             clock,
             metrics,

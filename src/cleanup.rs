@@ -1,5 +1,5 @@
-//! What leaves by itself: sessions that have ended, audit events that are older than they are kept for,
-//! attempts that are forgotten, and devices and addresses that were not seen for long.
+//! What leaves by itself: sessions that have ended, one-time tokens that have expired, audit events that are older than they
+//! are kept for, attempts that are forgotten, and devices and addresses that were not seen for long.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
 
+use crate::account::one_time;
 use crate::app::App;
 use crate::audit::{self, EventId};
 use crate::clock::{Clock, Timestamp};
@@ -91,13 +92,15 @@ impl Limits {
 pub struct Removed {
     pub sessions: usize,
     pub audit_events: usize,
+    pub one_time_tokens: usize,
     pub throttles: usize,
     pub known_sources: usize,
 }
 
 impl Removed {
     /// Nothing.
-    pub const NOTHING: Self = Self { sessions: 0, audit_events: 0, throttles: 0, known_sources: 0 };
+    pub const NOTHING: Self =
+        Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0 };
 }
 
 /// Makes a pass now and then, until it is dropped.
@@ -109,8 +112,15 @@ pub async fn run(app: &App) {
         let outcome = pass(&app.db, &app.config, &app.clock, &app.metrics).await;
         let is_well = match outcome {
             Ok(Some(Removed::NOTHING) | None) => true,
-            Ok(Some(Removed { sessions, audit_events, throttles, known_sources })) => {
-                tracing::info!(sessions, audit_events, throttles, known_sources, "removed what has ended");
+            Ok(Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })) => {
+                tracing::info!(
+                    sessions,
+                    audit_events,
+                    one_time_tokens,
+                    throttles,
+                    known_sources,
+                    "removed what has ended"
+                );
                 true
             }
             // One line for an outage, however long it is.
@@ -187,6 +197,7 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         }
         None => 0,
     };
+    let one_time_tokens = sweep_one_time_tokens(leader, limits.sessions, metrics).await?;
     let table = Table { name: "throttles", units: ["cleanup.look_at_throttles", "cleanup.throttles"], metrics };
     let throttles = table
         .sweep(
@@ -206,7 +217,7 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
             move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
         )
         .await?;
-    Ok(Removed { sessions, audit_events, throttles, known_sources })
+    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })
 }
 
 /// A table that rows leave.
@@ -246,6 +257,23 @@ impl Table<'_> {
                 rest(begun).await;
             }
         }
+    }
+}
+
+/// Invitations and changes of address that nobody wanted are counted with them. There are few of all: they replace each other.
+async fn sweep_one_time_tokens(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
+    let purged = metrics.purged_rows.with_label_values(&["one_time_tokens"]);
+    let mut removed = 0;
+    loop {
+        let begun = Instant::now();
+        let sweep = move |tx: &mut db::Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
+        let gone = leader.tx("cleanup.one_time_tokens", sweep).await?;
+        if gone == 0 {
+            return Ok(removed);
+        }
+        purged.inc_by(gone as u64);
+        removed += gone;
+        rest(begun).await;
     }
 }
 

@@ -3,12 +3,15 @@
 
 mod agreement;
 mod findings;
+mod mail;
 #[cfg(test)]
 mod reference;
 mod sources;
 mod throttle;
 mod values;
 
+pub(crate) use mail::TOKEN_PLACE;
+pub use mail::{MailConfig, Registration};
 pub(crate) use sources::one_line;
 pub use sources::{Error, Sources};
 pub use throttle::ThrottleConfig;
@@ -33,6 +36,9 @@ pub struct Config {
     pub issuer: String,
     /// Whom the access tokens are for (`aud`). Sibling services demand it. Empty: the issuer.
     pub audience: String,
+    /// Who may open an account: `open`, anybody, at once; `verified`, anybody who reads mail at the address, and nobody is
+    /// told whether an address has an account; `invite`, who was invited (`signet users invite`); `closed`, nobody.
+    pub registration: Registration,
     /// The public listener.
     pub public: PublicConfig,
     /// The listener for operators.
@@ -53,6 +59,8 @@ pub struct Config {
     pub oauth: OAuthConfig,
     /// How often passwords may be guessed and accounts be opened.
     pub throttle: ThrottleConfig,
+    /// Mail: verification, password reset, change of address, notices.
+    pub mail: MailConfig,
     /// What leaves by itself.
     pub cleanup: CleanupConfig,
     /// Logs.

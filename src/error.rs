@@ -40,6 +40,9 @@ pub enum Error {
     /// A refresh token that is malformed, unknown, used up, expired or revoked, all the same.
     #[error("the refresh token is invalid, expired or revoked")]
     InvalidGrant,
+    /// A token that came by mail, or an invitation, that is malformed, unknown, expired or used, all the same.
+    #[error("the token is invalid, expired or was used")]
+    InvalidOneTimeToken,
     /// The caller is known and may not do this.
     #[error("{0}")]
     Forbidden(&'static str),
@@ -124,6 +127,7 @@ impl Error {
             Self::InvalidCredentials => "invalid_credentials",
             Self::MissingToken | Self::InvalidToken => "invalid_token",
             Self::InvalidGrant => "invalid_grant",
+            Self::InvalidOneTimeToken => "invalid_one_time_token",
             Self::InsufficientScope(_) | Self::Forbidden(_) => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed(_) => "method_not_allowed",
@@ -140,7 +144,9 @@ impl Error {
     /// The status of the problem document.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidRequest(_) | Self::UnsupportedGrantType | Self::InvalidScope => StatusCode::BAD_REQUEST,
+            Self::InvalidRequest(_) | Self::UnsupportedGrantType | Self::InvalidScope | Self::InvalidOneTimeToken => {
+                StatusCode::BAD_REQUEST
+            }
             Self::InvalidFields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InvalidCredentials
             | Self::MissingToken
@@ -166,7 +172,9 @@ impl Error {
     pub fn oauth(&self) -> (StatusCode, &'static str) {
         let bad_request = StatusCode::BAD_REQUEST;
         match self {
-            Self::InvalidRequest(_) | Self::InvalidFields(_) | Self::EmailTaken => (bad_request, "invalid_request"),
+            Self::InvalidRequest(_) | Self::InvalidFields(_) | Self::EmailTaken | Self::InvalidOneTimeToken => {
+                (bad_request, "invalid_request")
+            }
             Self::InvalidCredentials | Self::InvalidGrant => (bad_request, "invalid_grant"),
             Self::UnsupportedGrantType => (bad_request, "unsupported_grant_type"),
             Self::InvalidScope => (bad_request, "invalid_scope"),

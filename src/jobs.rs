@@ -1,4 +1,5 @@
-//! What happens by itself: the key folder is read again every few seconds, and what has ended is removed.
+//! What happens by itself: the key folder is read again every few seconds, what has ended is
+//! removed, and mail is sent.
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::cleanup;
+use crate::mail::courier;
 use crate::token::schedule::KEY_POLL;
 
 /// Starts the jobs; they end when the set is dropped.
@@ -15,6 +17,10 @@ pub fn start(app: &Arc<App>) -> JoinSet<()> {
     if app.config.cleanup.enabled {
         let app = Arc::clone(app);
         jobs.spawn(async move { cleanup::run(&app).await });
+    }
+    if app.mail.is_open() {
+        let app = Arc::clone(app);
+        jobs.spawn(async move { courier::run(&app).await });
     }
     jobs
 }

@@ -17,8 +17,8 @@
 //!
 //! # Where things are
 //!
-//! Features: [`account`], [`session`], [`token`], [`oauth`], [`throttle`], [`audit`], [`cleanup`]. Rules that know neither HTTP nor SQL:
-//! [`access`], [`session::family`], [`token::keyring`], [`throttle::rules`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`], [`machine`]. What
+//! Features: [`account`], [`mail`], [`session`], [`token`], [`oauth`], [`throttle`], [`audit`], [`cleanup`]. Rules that know
+//! neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`], [`throttle::rules`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`], [`machine`]. What
 //! holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`], [`telemetry`], [`cli`].
 
 pub mod access;
@@ -38,6 +38,7 @@ pub mod hasher;
 pub mod http;
 pub mod jobs;
 pub mod machine;
+pub mod mail;
 pub mod metrics;
 pub mod oauth;
 mod random;

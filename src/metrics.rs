@@ -51,6 +51,14 @@ impl Metrics {
     }
 }
 
+impl Table {
+    /// Counts a token out of a mail that was presented.
+    pub(crate) fn count_one_time_token(&self, worked: bool) {
+        let outcome = if worked { "used" } else { "refused" };
+        self.one_time_tokens.with_label_values(&[outcome]).inc();
+    }
+}
+
 /// Adds one for as long as the guard lives.
 pub(crate) trait Hold {
     fn hold(&self) -> Held;
@@ -198,11 +206,15 @@ metrics! {
         "signet_http_panics_total", "Requests that ended in a defect of ours and were answered 500.";
     draining: gauge {} =
         "signet_draining", "1 from the order to stop on, while the last requests are answered; else 0.";
-    registrations: counters { outcome: outcomes!("success", "email_taken", "too_many_requests") } =
+    registrations: counters {
+        outcome: outcomes!(
+            "success", "pending", "repeated", "email_taken", "forbidden", "invalid_one_time_token", "too_many_requests"
+        )
+    } =
         "signet_registrations_total", "Registrations of well-formed accounts, by outcome.";
     logins: counters {
         outcome: outcomes!(
-            "success", "wrong_password", "unknown_user", "disabled", "changed_meanwhile", "too_many_requests"
+            "success", "wrong_password", "unknown_user", "disabled", "unverified", "changed_meanwhile", "too_many_requests"
         )
     } = "signet_logins_total", "Log-ins with a password, by outcome.";
     refreshes: counters {
@@ -245,7 +257,14 @@ metrics! {
         "signet_keys_read_age_seconds", "Time since the key folder was last read without fault, every 5 s if all is well.";
     key_reload_failures: counter {} =
         "signet_key_reload_failures_total", "Reads of the key folder that failed; the last good ring stayed.";
-    purged_rows: counters { table: Known(&["sessions", "audit_events", "throttles", "known_sources"]) } =
+    one_time_tokens: counters { outcome: Known(&["used", "refused"]) } = "signet_one_time_tokens_total",
+        "Tokens out of mails that were presented, by whether they worked.";
+    mails: counters { outcome: Known(&["sent", "failed", "given_up", "dropped"]) } = "signet_mails_total",
+        "Attempts to send a mail: sent, failed (to be tried again) or given up; dropped: there was nothing to send any more.";
+    mails_waiting: gauge {} = "signet_mails_waiting", "Mails in the outbox when this instance last looked.";
+    purged_rows: counters {
+        table: Known(&["sessions", "audit_events", "one_time_tokens", "throttles", "known_sources"])
+    } =
         "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";
     purge_duration: seconds {} =
         "signet_purge_duration_seconds", "Time that this instance's last whole pass of removing took.";

@@ -11,8 +11,9 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as Service};
 
 use self::Caller::{Account, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
-use self::RateLimit::{Guesses, Registrations, Unlimited};
-use crate::account::{change_password, me, register};
+use self::RateLimit::{Guesses, Mails, Registrations, Unlimited};
+use crate::account::change_email::{self, confirm};
+use crate::account::{change_password, forgot_password, me, register, reset_password, verify_email};
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::openapi::Operation;
@@ -61,6 +62,8 @@ pub enum RateLimit {
     Guesses,
     /// Accounts are opened: by address and prefix, and overall.
     Registrations,
+    /// Mails are asked for by whoever knows an address: by address and prefix, and overall.
+    Mails,
     /// Nothing can be guessed or used up here. A refresh above all: clients throw a session away on any 4xx, a good token
     /// must never get a 429, and a token that is none costs no query, or at most two.
     Unlimited,
@@ -69,12 +72,22 @@ pub enum RateLimit {
 /// What clients and sibling services see.
 pub const PUBLIC: &[Route] = &[
     post("/v1/auth/register", Anyone, Registrations, register::describe, || web::to(register::handle)),
+    post("/v1/auth/verify-email", Anyone, Unlimited, verify_email::describe, || web::to(verify_email::handle)),
+    post("/v1/auth/verify-email/resend", Anyone, Mails, verify_email::describe_resend, || {
+        web::to(verify_email::resend)
+    }),
+    post("/v1/auth/forgot-password", Anyone, Mails, forgot_password::describe, || {
+        web::to(forgot_password::handle)
+    }),
+    post("/v1/auth/reset-password", Anyone, Unlimited, reset_password::describe, || web::to(reset_password::handle)),
     post("/v1/auth/login", Anyone, Guesses, login::describe, || web::to(login::handle)),
     post("/v1/auth/refresh", RefreshToken, Unlimited, refresh::describe, || web::to(refresh::handle)),
     post("/v1/auth/logout", AnyToken, Unlimited, logout::describe, || web::to(logout::handle)),
     get("/v1/auth/me", Account, Unlimited, me::describe_show, || web::to(me::show)),
     patch("/v1/auth/me", Account, Unlimited, me::describe_change, || web::to(me::change)),
     post("/v1/auth/change-password", Account, Guesses, change_password::describe, || web::to(change_password::handle)),
+    post("/v1/auth/change-email", Account, Guesses, change_email::describe, || web::to(change_email::handle)),
+    post("/v1/auth/change-email/confirm", Anyone, Unlimited, confirm::describe, || web::to(confirm::handle)),
     get("/v1/auth/sessions", Account, Unlimited, list::describe, || web::to(list::handle)),
     delete("/v1/auth/sessions/{id}", Account, Unlimited, revoke::describe, || web::to(revoke::handle)),
     post("/oauth2/token", Anyone, Guesses, token::describe, || web::to(token::handle)),

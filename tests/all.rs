@@ -10,6 +10,7 @@ mod cleanup;
 mod deploy;
 mod families;
 mod interop;
+mod mail;
 mod resilience;
 mod standards;
 mod store;

@@ -1,9 +1,12 @@
-//! What an operator does to accounts from the command line: create, set roles, disable.
+//! What an operator does to accounts from the command line: create, set roles, disable, set a password or an address.
 //!
-//! Owns: users.  Emits: UserCreated, RolesChanged, UserDisabled.
+//! Owns: users.  Emits: UserCreated, RolesChanged, UserDisabled, UserEnabled, PasswordSet, EmailChanged.
 
+use super::change_email::{self, confirm::change_address};
 use super::email::Email;
+use super::one_time::{self, Purpose};
 use super::password::NewPassword;
+use super::reset_password::password_was_changed;
 use super::store::{self, NewUser};
 use super::{User, UserId};
 use crate::access::role::Roles;
@@ -12,6 +15,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::hasher::Hasher;
 use crate::http::origin::Origin;
+use crate::mail::Outbox;
 use crate::session::{self, RevokedReason};
 use crate::throttle;
 
@@ -28,7 +32,8 @@ pub async fn create(
     roles: Roles,
 ) -> Result<User> {
     let password_hash = hasher.hash(password.password(), Origin::command_line().address).await?;
-    let new = NewUser { email, name, password_hash, roles, logs_in: false };
+    // Whoever makes an account for somebody vouches for the address.
+    let new = NewUser { email, name, password_hash, roles, is_verified: true, logs_in: false };
     let created = db
         .tx("account.create", move |tx| {
             let Some(standing) = store::insert_user(tx, &new)? else { return Ok(None) };
@@ -67,6 +72,8 @@ pub async fn disable(db: &Db, email: Email) -> Result<UserId> {
             let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(None) };
             if store::disable(tx, id)? {
                 session::revoke_all(tx, id, RevokedReason::UserDisabled)?;
+                one_time::void(tx, id, &Purpose::OF_USERS)?;
+                change_email::call_off(tx, id)?;
                 audit::record(tx, &Origin::command_line(), &Event::UserDisabled { user: id })?;
             }
             Ok(Some(id))
@@ -97,7 +104,13 @@ pub async fn enable(db: &Db, email: Email) -> Result<UserId> {
 ///
 /// # Errors
 /// [`Error::NotFound`], or whatever keeps the database or the hasher from answering.
-pub async fn set_password(db: &Db, hasher: &Hasher, email: Email, password: &NewPassword) -> Result<UserId> {
+pub async fn set_password(
+    db: &Db,
+    hasher: &Hasher,
+    outbox: Outbox,
+    email: Email,
+    password: &NewPassword,
+) -> Result<UserId> {
     let password_hash = hasher.hash(password.password(), Origin::command_line().address).await?;
     let changed = db
         .tx("account.set_password", move |tx| {
@@ -106,9 +119,23 @@ pub async fn set_password(db: &Db, hasher: &Hasher, email: Email, password: &New
             throttle::start_over(tx, &email, id)?;
             store::set_password_hash(tx, id, &password_hash)?;
             session::revoke_all(tx, id, RevokedReason::PasswordSet)?;
+            password_was_changed(tx, &outbox, id, email.key())?;
             audit::record(tx, &Origin::command_line(), &Event::PasswordSet { user: id })?;
             Ok(Some(id))
         })
         .await?;
     changed.ok_or(Error::NotFound)
+}
+
+/// Puts another address in force, for which the operator vouches; sessions go on.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::EmailTaken`], or the database's.
+pub(crate) async fn set_email(db: &Db, outbox: Outbox, email: Email, new: Email) -> Result<UserId> {
+    db.tx("account.set_email", move |tx| {
+        let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(Err(Error::NotFound)) };
+        let changed = change_address(tx, &outbox, id, new.address(), &Origin::command_line(), true)?;
+        Ok(if changed { Ok(id) } else { Err(Error::EmailTaken) })
+    })
+    .await?
 }

@@ -9,6 +9,7 @@ use diesel::QueryResult;
 
 use super::email::Email;
 use super::password::Password;
+use super::reset_password::password_was_changed;
 use super::{UserId, register, store};
 use crate::app::App;
 use crate::audit::{self, Event};
@@ -62,6 +63,7 @@ pub async fn handle(
         return Err(refusal.map_or(Error::InvalidCredentials, |refusal| throttle::refuse(&app, refusal)));
     }
     let new_hash = app.hasher.hash(new_password.password(), from.address).await?;
+    let (outbox, address) = (app.mail.outbox(), user.email);
     let changed = app
         .db
         .tx("account.change_password", move |tx| {
@@ -71,18 +73,24 @@ pub async fn handle(
             if !store::replace_password_hash(tx, id, &stored, &new_hash)? {
                 return Ok(Ok(false));
             }
+            password_was_changed(tx, &outbox, id, &address)?;
             session::revoke_others(tx, id, caller.session_id, RevokedReason::PasswordChanged)?;
             audit::record(tx, &from, &Event::PasswordChanged { user: id, session: caller.session_id })?;
             Ok(Ok(true))
         })
         .await?;
     let changed = changed.map_err(|refusal| throttle::refuse(&app, refusal))?;
+    app.mail.outbox().ring();
     // Nobody's session is told apart from a wrong password when another change came first: try again and see.
     if changed { Ok(HttpResponse::NoContent().finish()) } else { Err(Error::InvalidCredentials) }
 }
 
 /// Whether the current password may be looked at, and what to compare it with.
-fn look(tx: &mut Tx<'_>, guess: &Guess, id: UserId) -> QueryResult<Result<(Admitted, Option<String>), Refusal>> {
+pub(super) fn look(
+    tx: &mut Tx<'_>,
+    guess: &Guess,
+    id: UserId,
+) -> QueryResult<Result<(Admitted, Option<String>), Refusal>> {
     match guess.look(tx)? {
         Ok(admitted) => Ok(Ok((admitted, store::find_password_hash(tx, id)?))),
         Err(refusal) => Ok(Err(refusal)),

@@ -1,15 +1,21 @@
 //! People: their accounts and what they may do with them themselves.
 //!
-//! Owns: users.  Emits: Registered, PasswordChanged, UserCreated, RolesChanged, UserDisabled,
-//! UserEnabled, PasswordSet.
+//! Owns: users, one_time_tokens, invitations, email_changes.  Emits: what each file says.
 
 pub mod administer;
+pub mod change_email;
 pub mod change_password;
 pub mod email;
+pub mod forgot_password;
+pub(crate) mod hand_out;
+pub(crate) mod letters;
 pub mod me;
+pub mod one_time;
 pub mod password;
 pub mod register;
+pub mod reset_password;
 pub(crate) mod store;
+pub mod verify_email;
 
 use serde::Serialize;
 

@@ -1,26 +1,33 @@
-//! `POST /v1/auth/register` — open an account and a first session.
+//! `POST /v1/auth/register` — open an account and, unless its address is to be verified first, a session.
 //!
-//! Owns: users.  Emits: Registered.
+//! Who may, `registration` says. Where addresses are verified the answer is 202 for everybody: one hash, one transaction that
+//! puts one letter into the outbox, whether or not the address has an account. What the letter becomes is decided when it is
+//! sent ([`letters`](super::letters)). With an invitation, which only the holder of the address should have, it is 201 or 409.
+//!
+//! Owns: users.  Emits: Registered, RegisteredAgain.
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 
 use super::email::Email;
+use super::one_time::{OneTimeToken, Purpose, TokenField, invitation};
 use super::password::{NewPassword, Password};
-use super::store::{self, NewUser};
+use super::store::{self, NewUser, Standing};
 use crate::access::role::Roles;
 use crate::app::App;
 use crate::audit::{self, Event};
+use crate::config::Registration;
 use crate::error::{Error, FieldError, Result};
 use crate::field::Text;
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::mail::Kind;
 use crate::session::open::{self, Opened, SessionBody, Terms};
 use crate::throttle::device::Device;
 use crate::throttle::guess::Guess;
-use crate::throttle::registration;
+use crate::throttle::quota::{self, Counted};
 
 request_body! {
     /// A new account.
@@ -38,24 +45,33 @@ request_body! {
         /// Answer with a `device_token` to show at the next log-in. With `cookie` it is kept in a cookie, whether asked for
         /// or not.
         remember_device: bool,
+        /// The token of an invitation for this address.
+        invitation: Option<TokenField>,
     }
 }
 
-/// Answers 201 with the new user and tokens.
+/// Answers 201 with the new user and tokens, or 202 if the address is to be verified first.
 pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> Result<HttpResponse> {
     let password = accept(&app, body.password, &body.email, "password")?;
     let device = Device { shown: None, is_wanted: body.remember_device || body.cookie };
     let terms = Terms::first_party(&app, body.label).with_device(device);
-    let outcome = register(&app, body.email, body.name, &password, terms, from).await;
+    let new = Applicant { email: body.email, name: body.name.map(Text::into_string), password };
+    let outcome = register(&app, new, body.invitation, terms, from).await;
     let label = match &outcome {
-        Ok(_) => "success",
+        Ok(Registered::Opened(_)) => "success",
+        Ok(Registered::Pending) => "pending",
+        Ok(Registered::Again) => "repeated",
         Err(error) => error.code(),
     };
     app.metrics.registrations.with_label_values(&[label]).inc();
-    let opened = outcome?;
-    let mut answer = HttpResponse::Created();
-    answer.insert_header((header::LOCATION, "/v1/auth/me"));
-    opened.answer(&app, &mut answer, body.cookie)
+    match outcome? {
+        Registered::Opened(opened) => {
+            let mut answer = HttpResponse::Created();
+            answer.insert_header((header::LOCATION, "/v1/auth/me"));
+            opened.answer(&app, &mut answer, body.cookie)
+        }
+        Registered::Pending | Registered::Again => Ok(HttpResponse::Accepted().finish()),
+    }
 }
 
 /// What the API description says.
@@ -65,8 +81,12 @@ pub fn describe() -> Operation {
         .answers::<SessionBody>(StatusCode::CREATED, "The new user, logged in.")
         .with_header(header::LOCATION, "Where the account is.")
         .with_header(header::SET_COOKIE, "The refresh token and a device token, if `cookie` asked for it.")
-        .refuses([Error::EmailTaken])
+        .answers_nothing(StatusCode::ACCEPTED, "A mail is sent to the address, which is to be verified first.")
+        .refuses([Error::EmailTaken, CLOSED, UNINVITED, Error::InvalidOneTimeToken])
 }
+
+const CLOSED: Error = Error::Forbidden("nobody can register here; ask the operator");
+const UNINVITED: Error = Error::Forbidden("only who was invited can register here");
 
 /// Judges a password for an account; the error names `field`.
 pub(super) fn accept(app: &App, password: Password, email: &Email, field: &'static str) -> Result<NewPassword> {
@@ -75,29 +95,102 @@ pub(super) fn accept(app: &App, password: Password, email: &Email, field: &'stat
     })
 }
 
+/// Who wants an account.
+struct Applicant {
+    email: Email,
+    name: Option<String>,
+    password: NewPassword,
+}
+
+enum Registered {
+    /// There is an account and a session.
+    Opened(Box<Opened>),
+    /// There is an account, and its address is to be verified.
+    Pending,
+    /// There was one; its owner is told, nobody else.
+    Again,
+}
+
 async fn register(
     app: &App,
-    email: Email,
-    name: Option<Text>,
-    password: &NewPassword,
+    new: Applicant,
+    invitation: Option<TokenField>,
     terms: Terms,
     from: Origin,
-) -> Result<Opened> {
-    registration::admit(app, &from).await?;
-    let guess = Guess::at_account(&app.config, &email, None, &from);
-    let password_hash = app.hasher.hash(password.password(), from.address).await?;
-    let name = name.map(Text::into_string);
-    let new = NewUser { email, name, password_hash, roles: Roles::user(), logs_in: true };
-    let opened = app
-        .db
-        .tx("account.register", move |tx| {
-            let Some(standing) = store::insert_user(tx, &new)? else { return Ok(None) };
-            let mut opened = open::open(tx, standing, &terms, &from)?;
-            opened.device = guess.remember_new(tx, opened.user.id, terms.device.is_wanted)?;
-            let event = Event::Registered { user: opened.user.id, session: opened.grant.session_id };
-            audit::record(tx, &from, &event)?;
-            Ok(Some(opened))
-        })
-        .await?;
-    opened.ok_or(Error::EmailTaken)
+) -> Result<Registered> {
+    let invitation = match (app.config.registration, invitation) {
+        (Registration::Closed, _) => return Err(CLOSED),
+        (Registration::Invite, None) => return Err(UNINVITED),
+        (Registration::Open | Registration::Verified, None) => None,
+        (Registration::Open | Registration::Verified | Registration::Invite, Some(invitation)) => {
+            Some(invitation.parse(Purpose::Invitation)?)
+        }
+    };
+    quota::admit(app, Counted::Registration, &from).await?;
+    // Before anything about the address is asked: every way costs one hash.
+    let password_hash = app.hasher.hash(new.password.password(), from.address).await?;
+    let new = NewUser {
+        email: new.email,
+        name: new.name,
+        password_hash,
+        roles: Roles::user(),
+        is_verified: false,
+        logs_in: true,
+    };
+    let registered = match (app.config.registration, invitation) {
+        (Registration::Verified, None) => register_in_silence(app, NewUser { logs_in: false, ..new }, from).await,
+        (_, invitation) => register_at_once(app, new, invitation, terms, from).await,
+    };
+    app.mail.outbox().ring();
+    registered
+}
+
+async fn register_in_silence(app: &App, new: NewUser, from: Origin) -> Result<Registered> {
+    let outbox = app.mail.outbox();
+    let registered = app.db.tx("account.register_in_silence", move |tx| {
+        let email = new.email.key();
+        if let Some(Standing { user, .. }) = store::insert_user(tx, &new)? {
+            outbox.put(tx, Kind::VerifyEmail, None, email)?;
+            audit::record(tx, &from, &Event::Registered { user: user.id, session: None })?;
+            return Ok(Registered::Pending);
+        }
+        outbox.put(tx, Kind::RegisteredAgain, None, email)?;
+        if let Some(user) = store::find_id_by_email(tx, &new.email)? {
+            audit::record(tx, &from, &Event::RegisteredAgain { user })?;
+        }
+        Ok(Registered::Again)
+    });
+    Ok(registered.await?)
+}
+
+async fn register_at_once(
+    app: &App,
+    new: NewUser,
+    invitation: Option<OneTimeToken>,
+    terms: Terms,
+    from: Origin,
+) -> Result<Registered> {
+    let outbox = app.mail.outbox();
+    let guess = Guess::at_account(&app.config, &new.email, None, &from);
+    let registered = app.db.tx("account.register", move |tx| {
+        let is_verified = match &invitation {
+            None => false,
+            Some(token) => match invitation::take(tx, &new.email, token)? {
+                None => return Ok(Err(Error::InvalidOneTimeToken)),
+                Some(by_mail) => by_mail,
+            },
+        };
+        let Some(standing) = store::insert_user(tx, &NewUser { is_verified, ..new.clone() })? else {
+            return Ok(Err(Error::EmailTaken));
+        };
+        let mut opened = open::open(tx, standing, &terms, &from)?;
+        opened.device = guess.remember_new(tx, opened.user.id, terms.device.is_wanted)?;
+        let event = Event::Registered { user: opened.user.id, session: Some(opened.grant.session_id) };
+        audit::record(tx, &from, &event)?;
+        if !is_verified {
+            outbox.put(tx, Kind::VerifyEmail, None, new.email.key())?;
+        }
+        Ok(Ok(Registered::Opened(Box::new(opened))))
+    });
+    registered.await?
 }

@@ -1,6 +1,8 @@
 //! The queries on `users`.
 
 use diesel::prelude::*;
+use diesel::result::DatabaseErrorKind::UniqueViolation;
+use diesel::result::Error::DatabaseError;
 
 use super::email::Email;
 use super::{User, UserId};
@@ -37,6 +39,7 @@ pub(crate) struct Credentials {
     pub(crate) id: UserId,
     pub(crate) password_hash: String,
     pub(crate) is_active: bool,
+    pub(crate) is_verified: bool,
 }
 
 /// A user together with the number that sessions compare theirs with.
@@ -68,12 +71,45 @@ pub(crate) fn find_id_by_email(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Op
     on!(tx.conn, |c| query.first(c).optional())
 }
 
+/// What a mail to a user depends on.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub(super) struct Addressee {
+    pub(super) id: UserId,
+    pub(super) email: String,
+    email_key: String,
+    pub(super) name: Option<String>,
+    pub(super) is_active: bool,
+    pub(super) is_verified: bool,
+    pub(super) last_login_at: Option<Timestamp>,
+}
+
+impl Addressee {
+    /// Whether this is the address on file, in any spelling.
+    pub(super) fn has_address(&self, email: &Email) -> bool {
+        self.email_key == email.key()
+    }
+}
+
+pub(super) fn find_addressee(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Option<Addressee>> {
+    let query = users::table.filter(users::email_key.eq(email.key()));
+    on!(tx.conn, |c| query.select(Addressee::as_select()).first(c).optional())
+}
+
+pub(super) fn find_addressee_by_id(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<Addressee>> {
+    let query = users::table.find(id);
+    on!(tx.conn, |c| query.select(Addressee::as_select()).first(c).optional())
+}
+
 /// A user to be.
+#[derive(Clone)]
 pub(crate) struct NewUser {
     pub(crate) email: Email,
     pub(crate) name: Option<String>,
     pub(crate) password_hash: String,
     pub(crate) roles: Roles,
+    /// Whether the address was shown to be the user's, or an operator vouches for it.
+    pub(crate) is_verified: bool,
     pub(crate) logs_in: bool,
 }
 
@@ -87,7 +123,7 @@ pub(super) fn insert_user(tx: &mut Tx<'_>, new: &NewUser) -> QueryResult<Option<
         users::password_hash.eq(&new.password_hash),
         users::roles.eq(&new.roles),
         users::is_active.eq(true),
-        users::is_verified.eq(false),
+        users::is_verified.eq(new.is_verified),
         users::access_version.eq(0),
         users::created_at.eq(tx.now),
         users::last_login_at.eq(new.logs_in.then_some(tx.now)),
@@ -135,6 +171,45 @@ pub(super) fn replace_password_hash(tx: &mut Tx<'_>, id: UserId, checked: &str, 
 pub(super) fn set_password_hash(tx: &mut Tx<'_>, id: UserId, new: &str) -> QueryResult<()> {
     let update = diesel::update(users::table.find(id)).set(users::password_hash.eq(new));
     on!(tx.conn, |c| update.execute(c)).map(|_| ())
+}
+
+/// Sets the password of an active user, and notes that the address is theirs if `verifies`; the address.
+pub(super) fn reset_password(tx: &mut Tx<'_>, id: UserId, hash: &str, verifies: bool) -> QueryResult<Option<String>> {
+    let active = users::table.find(id).filter(users::is_active);
+    // What is verified stays so; the text of the statement must not depend on it.
+    let is_verified = users::is_verified.or(verifies.into_sql::<diesel::sql_types::Bool>());
+    let update = diesel::update(active)
+        .set((users::password_hash.eq(hash), users::is_verified.eq(is_verified)))
+        .returning(users::email);
+    on!(tx.conn, |c| update.get_result(c).optional())
+}
+
+/// Takes the password of an account that nobody has verified or used; tells whether it did.
+pub(super) fn void_password(tx: &mut Tx<'_>, id: UserId, nobodys_hash: &str) -> QueryResult<bool> {
+    let unused = users::table.find(id).filter(users::is_verified.eq(false)).filter(users::last_login_at.is_null());
+    let update = diesel::update(unused).set(users::password_hash.eq(nobodys_hash));
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
+
+/// Notes that the address is the user's; tells whether there is an active user.
+pub(super) fn mark_verified(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
+    let update = diesel::update(users::table.find(id).filter(users::is_active)).set(users::is_verified.eq(true));
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
+
+/// Puts another address, which is the user's, in the place of the one there is; tells whether it was free.
+pub(super) fn replace_email(tx: &mut Tx<'_>, id: UserId, email: &Email) -> QueryResult<bool> {
+    let update = diesel::update(users::table.find(id).filter(users::is_active)).set((
+        users::email.eq(email.address()),
+        users::email_key.eq(email.key()),
+        users::is_verified.eq(true),
+    ));
+    // A transaction within this one: Postgres goes on after a refusal only if the refused statement was one of its own.
+    match on!(tx.conn, |c| c.transaction(|c| update.execute(c))) {
+        Ok(count) => Ok(count == 1),
+        Err(DatabaseError(UniqueViolation, _)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Sets the roles and raises the access version, which is returned; `None` if there is no such user.

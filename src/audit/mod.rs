@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::access::role::Roles;
 use crate::account::UserId;
+use crate::account::one_time::Purpose;
 use crate::clock::Timestamp;
 use crate::db::schema::audit_events;
 use crate::db::types::{Document, id};
@@ -24,7 +25,31 @@ id! {
 #[expect(missing_docs, reason = "the fields are the ids of who and what is concerned")]
 pub enum Event {
     /// Somebody opened an account.
-    Registered { user: UserId, session: SessionId },
+    Registered { user: UserId, session: Option<SessionId> },
+    /// Somebody registered with an address that has an account.
+    RegisteredAgain { user: UserId },
+    /// The password of an account was taken, since two had registered with its address and nobody had verified it.
+    PasswordVoided { user: UserId },
+    /// Somebody asked for a mail by which an address is verified.
+    VerificationRequested { user: Option<UserId> },
+    /// An address was shown to be its user's.
+    EmailVerified { user: UserId },
+    /// Somebody asked for a new password.
+    PasswordResetRequested { user: Option<UserId> },
+    /// A new password was chosen with a token, and every session ended.
+    PasswordReset { user: UserId },
+    /// A user asked for another address.
+    EmailChangeRequested { user: UserId, session: SessionId },
+    /// A signed-in user who asked for another address gave a wrong password.
+    EmailChangeFailed { user: UserId, session: SessionId },
+    /// One of the two addresses agreed to the change.
+    EmailChangeConfirmed { user: UserId, by_old: bool },
+    /// Another address is in force.
+    EmailChanged { user: UserId, by_operator: bool },
+    /// An operator invited somebody to register.
+    Invited,
+    /// An operator made a link for a user.
+    LinkIssued { user: UserId, purpose: Purpose },
     /// An operator opened an account for somebody.
     UserCreated { user: UserId, roles: Roles },
     /// A password was right and a session began.
@@ -68,6 +93,8 @@ pub enum LoginFailure {
     WrongPassword,
     /// The password is right, the account disabled.
     Disabled,
+    /// The password is right, the address not verified, and `registration` demands it.
+    Unverified,
     /// The account was changed while the password was being checked.
     Changed,
 }
@@ -79,6 +106,7 @@ impl LoginFailure {
             Self::UnknownUser => "unknown_user",
             Self::WrongPassword => "wrong_password",
             Self::Disabled => "disabled",
+            Self::Unverified => "unverified",
             Self::Changed => "changed_meanwhile",
         }
     }
@@ -106,24 +134,50 @@ impl Event {
         };
         let of_operator =
             |kind, user: &UserId, detail| Columns { kind, subject: Some(*user), actor: None, session: None, detail };
+        let of_stranger =
+            |kind, user: &Option<UserId>, detail| Columns { kind, subject: *user, actor: None, session: None, detail };
+        let by_user = |kind, user: &UserId, detail| Columns {
+            kind,
+            subject: Some(*user),
+            actor: Some(*user),
+            session: None,
+            detail,
+        };
         match self {
-            Self::Registered { user, session } => own("user_registered", user, session, json!({})),
+            Self::Registered { user, session } => {
+                Columns { session: *session, ..by_user("user_registered", user, json!({})) }
+            }
+            // Who it was, nobody knows: the token, if there was one, came by mail.
+            Self::RegisteredAgain { user } => of_operator("user_registered_again", user, json!({})),
+            Self::PasswordVoided { user } => of_operator("user_password_voided", user, json!({})),
+            Self::VerificationRequested { user } => of_stranger("user_email_verification_requested", user, json!({})),
+            Self::EmailVerified { user } => by_user("user_email_verified", user, json!({})),
+            Self::PasswordResetRequested { user } => of_stranger("authn_password_reset_requested", user, json!({})),
+            Self::PasswordReset { user } => by_user("authn_password_reset", user, json!({})),
+            Self::EmailChangeRequested { user, session } => {
+                own("user_email_change_requested", user, session, json!({}))
+            }
+            Self::EmailChangeFailed { user, session } => own("user_email_change_fail", user, session, json!({})),
+            Self::EmailChangeConfirmed { user, by_old } => {
+                let address = if *by_old { "old" } else { "new" };
+                by_user("user_email_change_confirmed", user, json!({"address": address}))
+            }
+            Self::EmailChanged { user, by_operator: false } => by_user("user_email_changed", user, json!({})),
+            Self::EmailChanged { user, by_operator: true } => of_operator("user_email_changed", user, json!({})),
+            Self::Invited => of_stranger("user_invited", &None, json!({})),
+            Self::LinkIssued { user, purpose } => {
+                of_operator("user_link_issued", user, json!({"purpose": purpose.as_str()}))
+            }
             Self::UserCreated { user, roles } => of_operator("user_created", user, json!({"roles": roles})),
             Self::LoggedIn { user, session } => own("authn_login_success", user, session, json!({})),
-            Self::LoginFailed { user, reason } => Columns {
-                kind: "authn_login_fail",
-                subject: *user,
-                actor: None,
-                session: None,
-                detail: json!({"reason": reason.as_str()}),
-            },
-            Self::LimitReached { user, limit, wait_seconds } => Columns {
-                kind: "excess_rate_limit_exceeded",
-                subject: *user,
-                actor: None,
-                session: None,
-                detail: json!({"limit": limit, "wait_seconds": wait_seconds}),
-            },
+            Self::LoginFailed { user, reason } => {
+                of_stranger("authn_login_fail", user, json!({"reason": reason.as_str()}))
+            }
+            Self::LimitReached { user, limit, wait_seconds } => of_stranger(
+                "excess_rate_limit_exceeded",
+                user,
+                json!({"limit": limit, "wait_seconds": wait_seconds}),
+            ),
             Self::LoggedOut { user, session, all } => own("authn_logout", user, session, json!({"all": all})),
             // Which of the two holders it was, nobody knows.
             Self::TokenReused { user, session, generation } => {

@@ -8,6 +8,7 @@ use crate::clock::{Clock, Timestamp, disagreement};
 use crate::config::{Config, one_line};
 use crate::db::{self, Url};
 use crate::machine;
+use crate::mail::Mail;
 use crate::token::key_file;
 use crate::token::keys;
 
@@ -23,6 +24,9 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     let now = Clock::system().now();
     let mut found = Found { errors: config.findings(), warnings: config.warnings() };
     found.errors.extend(machine::findings(&config, now));
+    if found.errors.is_empty() {
+        found.errors.extend(Mail::open(&config).err());
+    }
     found.errors.extend(Listeners::bind(&config).err().map(|error| error.to_string()));
     look_at_keys(&config, now, &mut found);
     if let Ok(url) = config.database.url.0.parse::<Url>() {

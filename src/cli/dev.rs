@@ -8,6 +8,7 @@ use crate::app::Listeners;
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::db::{Url, migrations};
+use crate::mail::Destination;
 use crate::telemetry;
 use crate::token::key_file;
 
@@ -24,11 +25,13 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> Result<(), Fail
     sources.defaults = vec![
         ("database.url", format!("sqlite:{}", data.join("signet.db").display())),
         ("keys.dir", data.join("keys").display().to_string()),
+        ("mail.url", format!("folder:{}", data.join("mail").display())),
         ("log.format", "text".to_owned()),
         ("log.level", "warn".to_owned()),
         ("shutdown.delay", "0s".to_owned()),
     ];
     let mut config = sources.config()?;
+    config.mail.announce = true;
     let export = telemetry::start(&config);
     let listeners = [config.public.listen, config.management.listen];
     if let Some(listen) = listeners.into_iter().find(|listen| !listen.ip().is_loopback()) {
@@ -63,6 +66,7 @@ fn make_first_key(config: &Config) -> Result<bool, Failure> {
 fn greeting(config: &Config, management: &str, url: &Url, new_key: bool) -> String {
     let Config { issuer, .. } = config;
     let keys = config.keys.dir.display();
+    let mail: Destination = config.mail.url.0.parse().unwrap_or(Destination::Nowhere);
     let made = if new_key { " (a new key was made; dev does that, serve never does)" } else { "" };
     format!(
         r#"
@@ -75,6 +79,7 @@ fn greeting(config: &Config, management: &str, url: &Url, new_key: bool) -> Stri
     audience     {audience}
     database     {url}
     keys         {keys}{made}
+    mail         {mail}
 
   Try it:
 

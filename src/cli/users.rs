@@ -7,12 +7,15 @@ use zeroize::Zeroizing;
 
 use super::{Failure, block_on, config_of_command, open_database};
 use crate::access::role::Roles;
-use crate::account::administer;
 use crate::account::email::Email;
+use crate::account::one_time::{OneTimeToken, Purpose};
 use crate::account::password::{NewPassword, Password};
+use crate::account::{administer, hand_out};
 use crate::config::Config;
+use crate::db::Db;
 use crate::field::Invalid;
 use crate::hasher::Hasher;
+use crate::mail::{Link, Mail};
 use crate::metrics::Metrics;
 
 #[derive(clap::Subcommand)]
@@ -45,6 +48,31 @@ pub(super) enum Command {
     Enable {
         /// The e-mail address
         email: String,
+    },
+    /// Print a link, or a token, with which a user chooses a new password: for whom mail does not reach
+    ResetLink {
+        /// The e-mail address
+        email: String,
+    },
+    /// Print a link, or a token, with which a user verifies their address
+    VerifyLink {
+        /// The e-mail address
+        email: String,
+    },
+    /// Print a link, or a token, with which somebody registers: for `registration = "invite"`
+    Invite {
+        /// The e-mail address that the account will have
+        email: String,
+        /// Have the running service send it instead, which verifies the address, too
+        #[arg(long)]
+        mail: bool,
+    },
+    /// Change a user's address at once; you vouch for it, and sessions go on
+    SetEmail {
+        /// The e-mail address
+        email: String,
+        /// The one to be
+        new: String,
     },
     /// Set a user's password, which ends every session; it is asked for, or read from standard input
     SetPassword {
@@ -81,11 +109,46 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             let address = address(&email)?;
             let password = new_password(&config, &address)?;
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
-            let set = block_on(administer::set_password(&db, &hasher, address, &password))?;
+            let outbox = Mail::open(&config)?.outbox();
+            let set = block_on(administer::set_password(&db, &hasher, outbox, address, &password))?;
             let id = set.map_err(no_such_user)?;
             println!("{id}  {email}  password set, sessions ended");
         }
+        Command::ResetLink { email } => hand_out(&config, &db, &email, Purpose::ResetPassword, Link::ResetPassword)?,
+        Command::VerifyLink { email } => hand_out(&config, &db, &email, Purpose::VerifyEmail, Link::VerifyEmail)?,
+        Command::Invite { email, mail: true } => {
+            let mail = Mail::open(&config)?;
+            if !mail.is_open() {
+                return Err("mail.url is not set, so no mail is sent; without --mail the link is printed".into());
+            }
+            block_on(hand_out::mail_invitation(&db, mail.outbox(), address(&email)?))??;
+            println!("{email}  is invited by mail, once the service looks");
+        }
+        Command::Invite { email, mail: false } => {
+            let token = block_on(hand_out::invitation(&db, address(&email)?))??;
+            show(&config, Link::Invitation, &token, "7d")?;
+        }
+        Command::SetEmail { email, new } => {
+            let outbox = Mail::open(&config)?.outbox();
+            let set = block_on(administer::set_email(&db, outbox, address(&email)?, address(&new)?))?;
+            println!("{}  {new}", set.map_err(no_such_user)?);
+        }
     }
+    Ok(())
+}
+
+fn hand_out(config: &Config, db: &Db, email: &str, purpose: Purpose, link: Link) -> Result<(), Failure> {
+    let ttl = config.mail.token_ttl;
+    let token = block_on(hand_out::token(db, address(email)?, purpose, ttl.0))?.map_err(no_such_user)?;
+    show(config, link, &token, &ttl.to_string())
+}
+
+/// Prints the page with the token in it, or the token if no page is configured.
+fn show(config: &Config, link: Link, token: &OneTimeToken, ttl: &str) -> Result<(), Failure> {
+    let token = token.to_text();
+    let page = Mail::open(config)?.links().to(link, &token);
+    println!("{}", page.as_deref().unwrap_or(&token).as_str());
+    eprintln!("it works once, for {ttl}; whoever has it is taken for the user");
     Ok(())
 }
 

@@ -7,11 +7,11 @@ use super::Config;
 
 impl Config {
     /// Eight hexadecimal digits that differ if anything differs that clients would notice: who issues for whom, how long
-    /// tokens and sessions live, what passwords must be and how they are hashed, what is
-    /// limited. Others on the database can read them,
-    /// so the pepper goes in by way of the same hash that guards each password: guessing it costs no less here.
+    /// tokens and sessions live, who may register, what passwords must be and how they are hashed, what is limited. Others
+    /// on the database can read them, so the pepper goes in by way of the same hash that guards each password: guessing it
+    /// costs no less here.
     pub fn agreement(&self) -> String {
-        let Self { token, session, password, hashing, oauth, throttle, .. } = self;
+        let Self { token, session, password, hashing, oauth, registration, throttle, .. } = self;
         let pepper = match argon2::Params::new(hashing.memory_kib, hashing.iterations, hashing.parallelism, None) {
             Ok(params) if !hashing.pepper.0.is_empty() => {
                 let mut digest = [0; 32];
@@ -22,7 +22,8 @@ impl Config {
             Ok(_) | Err(_) => Vec::new(),
         };
         let cost = (hashing.memory_kib, hashing.iterations, hashing.parallelism, pepper);
-        let shared = format!("{:?}", (&self.issuer, self.audience(), token, session, password, cost, oauth, throttle));
+        let accounts = (registration, password, cost, throttle);
+        let shared = format!("{:?}", (&self.issuer, self.audience(), token, session, accounts, oauth));
         let digest = Sha256::digest(shared);
         digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -44,6 +45,7 @@ mod tests {
         }
         for shared in [
             "audience = 'x'",
+            "registration = 'closed'",
             "session.grace = '1s'",
             "token.access_ttl = '1h'",
             "hashing.iterations = 3",

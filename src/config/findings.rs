@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, TracesConfig};
+use super::{Config, Registration, TracesConfig};
 use crate::access::scope::Scope;
 use crate::db::Url;
 
@@ -82,6 +82,7 @@ impl Config {
             );
         }
         findings.extend(self.throttle.findings());
+        findings.extend(self.mail.findings(&self.issuer));
         findings.extend(self.traces.findings());
         findings
     }
@@ -120,6 +121,10 @@ impl Config {
         warn(
             self.token.access_ttl <= session.max_ttl,
             "token.access_ttl: longer than session.max_ttl, so tokens outlive every session",
+        );
+        warn(
+            self.registration != Registration::Verified || self.mail.is_sent(),
+            "registration: is `verified` without mail.url, so only `signet users verify-link` lets anybody in",
         );
         let proxies = &self.public.trusted_proxies;
         warn(
@@ -210,7 +215,7 @@ fn issuer_findings(issuer: &str) -> Vec<String> {
     findings
 }
 
-fn is_loopback(url: &url::Url) -> bool {
+pub(super) fn is_loopback(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(url::Host::Ipv4(address)) => address.is_loopback(),

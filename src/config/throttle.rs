@@ -1,4 +1,4 @@
-//! `[throttle]`: how often passwords may be guessed and accounts be opened.
+//! `[throttle]`: how often passwords may be guessed, accounts be opened and mails be asked for.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use super::values::{Period, Quota, networks};
 use crate::throttle::rules::Guesses;
 
-/// How often passwords may be guessed and accounts be opened. All instances on one database count together; `docs/abuse.md`
+/// How often passwords may be guessed, accounts be opened and mails be asked for. All instances on one database count together; `docs/abuse.md`
 /// explains the limits and shows what they do to attackers.
 #[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -50,6 +50,12 @@ pub struct ThrottleConfig {
     pub registrations_per_prefix: Quota,
     /// All registrations together.
     pub registrations: Quota,
+    /// Mails that one address asks for: to verify an address, to reset a password.
+    pub mails_per_address: Quota,
+    /// The same for an IPv4 /24 or IPv6 /48.
+    pub mails_per_prefix: Quota,
+    /// All such mails together.
+    pub mails: Quota,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -75,6 +81,9 @@ impl Default for ThrottleConfig {
             registrations_per_address: Quota::of(20, HOUR),
             registrations_per_prefix: Quota::of(100, HOUR),
             registrations: Quota::of(1_000, HOUR),
+            mails_per_address: Quota::of(20, HOUR),
+            mails_per_prefix: Quota::of(100, HOUR),
+            mails: Quota::of(1_000, HOUR),
         }
     }
 }

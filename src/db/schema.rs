@@ -90,6 +90,67 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+    use crate::db::types::{Key, Moment};
+
+    outbox (id) {
+        id -> Key,
+        kind -> Text,
+        user_id -> Nullable<Key>,
+        email -> Text,
+        once_key -> Nullable<Text>,
+        created_at -> Moment,
+        due_at -> Moment,
+        attempts -> BigInt,
+        asked_again -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Binary, Bool, Text};
+    use crate::db::types::{Key, Moment};
+
+    one_time_tokens (id) {
+        id -> Key,
+        user_id -> Key,
+        purpose -> Text,
+        digest -> Binary,
+        by_mail -> Bool,
+        issued_at -> Moment,
+        expires_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Bool, Text};
+    use crate::db::types::{Key, Moment};
+
+    email_changes (id) {
+        id -> Key,
+        user_id -> Key,
+        email -> Text,
+        email_key -> Text,
+        old_confirmed -> Bool,
+        new_confirmed -> Bool,
+        expires_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Binary, Bool, Text};
+    use crate::db::types::{Key, Moment};
+
+    invitations (id) {
+        id -> Key,
+        email_key -> Text,
+        digest -> Binary,
+        by_mail -> Bool,
+        issued_at -> Moment,
+        expires_at -> Moment,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, sessions);
 diesel::allow_tables_to_appear_in_same_query!(users, known_sources);

@@ -136,6 +136,11 @@ impl Hasher {
         self.pool.queue.refusal(Source::of(from)).map_or(Ok(()), |wait| Err(self.shed(wait)))
     }
 
+    /// The hash of a password that nobody knows, for an account that is to have none.
+    pub fn nobodys_hash(&self) -> Arc<str> {
+        Arc::clone(&self.decoy)
+    }
+
     /// Whether a log-in would be refused now that comes from an address which has none waiting.
     pub fn is_saturated(&self) -> bool {
         self.pool.queue.is_saturated()

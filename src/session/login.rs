@@ -1,9 +1,10 @@
 //! `POST /v1/auth/login` — trade an e-mail address and a password for a session.
 //!
 //! Exactly one hash is verified whatever is wrong, one transaction is written, and one answer is given: unknown address,
-//! wrong password and disabled account differ in nothing that the caller can see, and nor does the 429 of whoever tries too
-//! often ([`throttle::guess`]). Only who knows the password can meet an account that changes meanwhile, and costs a second
-//! look. When too many log in, nothing is done before that is said.
+//! wrong password, disabled account and an address that is still to be verified differ in nothing that the caller can see
+//! (else whoever registers with somebody's address and logs in would learn whether it had an account), and nor does the 429
+//! of whoever tries too often ([`throttle::guess`]). Only who knows the password can meet an account that changes meanwhile,
+//! and costs a second look. When too many log in, nothing is done before that is said.
 //!
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed.
 
@@ -18,6 +19,7 @@ use crate::account::password::Password;
 use crate::account::store::{self as accounts, Credentials};
 use crate::app::App;
 use crate::audit::{self, Event, LoginFailure};
+use crate::config::Registration;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::field::Text;
@@ -132,10 +134,14 @@ async fn attempt(
     };
     let stored = found.as_ref().map(|credentials| credentials.password_hash.as_str());
     let verdict = app.hasher.verify(password, stored, from.address).await?;
+    let demands_verification = app.config.registration == Registration::Verified;
     let outcome = match (found, verdict) {
         (None, _) => Err((None, LoginFailure::UnknownUser)),
         (Some(found), Verdict::Wrong) => Err((Some(found), LoginFailure::WrongPassword)),
         (Some(found), Verdict::Right { .. }) if !found.is_active => Err((Some(found), LoginFailure::Disabled)),
+        (Some(found), Verdict::Right { .. }) if !found.is_verified && demands_verification => {
+            Err((Some(found), LoginFailure::Unverified))
+        }
         (Some(found), Verdict::Right { outdated: false }) => Ok((found, None)),
         (Some(found), Verdict::Right { outdated: true }) => Ok((found, renew(app, password, &from).await?)),
     };

@@ -72,6 +72,8 @@ pub(crate) enum RevokedReason {
     EndedByOperator,
     /// An operator set the user's password.
     PasswordSet,
+    /// A new password was chosen with a token that came by mail.
+    PasswordReset,
 }
 
 impl RevokedReason {
@@ -84,6 +86,7 @@ impl RevokedReason {
             Self::UserDisabled => "user_disabled",
             Self::EndedByOperator => "ended_by_operator",
             Self::PasswordSet => "password_set",
+            Self::PasswordReset => "password_reset",
         }
     }
 }

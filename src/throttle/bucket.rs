@@ -35,11 +35,17 @@ pub enum Limit {
     RegistrationsPerPrefix,
     /// All registrations.
     Registrations,
+    /// Mails asked for from one source.
+    MailsPerAddress,
+    /// Mails asked for from around it.
+    MailsPerPrefix,
+    /// All mails that strangers ask for.
+    Mails,
 }
 
 impl Limit {
     /// Their names in the metrics.
-    pub const NAMES: [&str; 10] = [
+    pub const NAMES: [&str; 13] = [
         "account",
         "known_source",
         "session",
@@ -50,6 +56,9 @@ impl Limit {
         "registrations_per_address",
         "registrations_per_prefix",
         "registrations",
+        "mails_per_address",
+        "mails_per_prefix",
+        "mails",
     ];
 
     /// The name in the metrics and in the trail.
@@ -68,6 +77,9 @@ impl Limit {
             Self::RegistrationsPerAddress => "registrations-per-address",
             Self::RegistrationsPerPrefix => "registrations-per-prefix",
             Self::Registrations => "registrations",
+            Self::MailsPerAddress => "mails-per-address",
+            Self::MailsPerPrefix => "mails-per-prefix",
+            Self::Mails => "mails",
         }
     }
 
@@ -81,6 +93,9 @@ impl Limit {
             Self::RegistrationsPerAddress => Rule::Rate(config.registrations_per_address.0),
             Self::RegistrationsPerPrefix => Rule::Rate(config.registrations_per_prefix.0),
             Self::Registrations => Rule::Rate(config.registrations.0),
+            Self::MailsPerAddress => Rule::Rate(config.mails_per_address.0),
+            Self::MailsPerPrefix => Rule::Rate(config.mails_per_prefix.0),
+            Self::Mails => Rule::Rate(config.mails.0),
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Throttling: guesses at passwords and registrations are counted in the database, so that all instances count together and
+//! Throttling: guesses at passwords, registrations and mails are counted in the database, so that all instances count together and
 //! a restart forgets nothing. `docs/abuse.md` says which limits there are and why.
 //!
 //! [`rules`] is the arithmetic and [`source`] says who is who, both pure; [`bucket`] names what is counted; [`guess`] is a
-//! password's way through the limits, [`registration`] a new account's.
+//! password's way through the limits, [`quota`] that of a new account or a mail.
 //!
 //! Owns: throttles, known_sources.  Emits: LimitReached.
 
 pub mod bucket;
 pub mod device;
 pub mod guess;
-pub mod registration;
+pub mod quota;
 pub mod rules;
 pub mod source;
 mod store;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use signet::routes::{MANAGEMENT, PUBLIC, RateLimit};
 
+use crate::support::mailbox;
 use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
 
 /// The actors, in the order of the columns below.
@@ -13,6 +14,10 @@ const ACTORS: [&str; 7] =
 /// Method, path, and the status for each actor.
 const ANSWERS: &[(&str, &str, [u16; 7])] = &[
     ("POST", "/v1/auth/register", [201; 7]),
+    ("POST", "/v1/auth/verify-email", [400; 7]),
+    ("POST", "/v1/auth/verify-email/resend", [202; 7]),
+    ("POST", "/v1/auth/forgot-password", [202; 7]),
+    ("POST", "/v1/auth/reset-password", [400; 7]),
     ("POST", "/v1/auth/login", [200; 7]),
     // The actor's access token is of no use here; the refresh token in the body is the actor's own.
     ("POST", "/v1/auth/refresh", [400, 401, 200, 200, 401, 401, 200]),
@@ -20,6 +25,8 @@ const ANSWERS: &[(&str, &str, [u16; 7])] = &[
     ("GET", "/v1/auth/me", [401, 401, 200, 403, 401, 401, 401]),
     ("PATCH", "/v1/auth/me", [401, 401, 200, 403, 401, 401, 401]),
     ("POST", "/v1/auth/change-password", [401, 401, 204, 403, 401, 401, 401]),
+    ("POST", "/v1/auth/change-email", [401, 401, 202, 403, 401, 401, 401]),
+    ("POST", "/v1/auth/change-email/confirm", [400; 7]),
     ("GET", "/v1/auth/sessions", [401, 401, 200, 403, 401, 401, 401]),
     ("DELETE", "/v1/auth/sessions/{id}", [401, 401, 204, 403, 401, 401, 401]),
     ("POST", "/oauth2/token", [400, 400, 200, 200, 400, 400, 200]),
@@ -44,6 +51,7 @@ fn world_with(backend: Backend, actor: &str, change: impl FnOnce(&mut signet::co
     let server = Server::start_with(backend, |config| {
         change(config);
         config.oauth.password_grant = true;
+        mailbox::into_folder(config);
         config.oauth.scope = "account read".parse().expect("a scope");
     });
     let anonymous = server.client();
@@ -95,6 +103,19 @@ fn call(world: &World, method: &str, path: &str) -> u16 {
         ("POST", "/v1/auth/change-password") => {
             client.post(path, &json!({"current_password": PASSWORD, "new_password": "a wholly other phrase"}))
         }
+        // No actor has a token of this kind; whoever has one may use it.
+        ("POST", "/v1/auth/verify-email" | "/v1/auth/change-email/confirm") => {
+            client.post(path, &json!({"token": "sgv_unknown"}))
+        }
+        ("POST", "/v1/auth/reset-password") => {
+            client.post(path, &json!({"token": "sgp_unknown", "new_password": PASSWORD}))
+        }
+        ("POST", "/v1/auth/forgot-password" | "/v1/auth/verify-email/resend") => {
+            client.post(path, &json!({"email": "somebody@example.com"}))
+        }
+        ("POST", "/v1/auth/change-email") => {
+            client.post(path, &json!({"new_email": "new@example.com", "password": PASSWORD}))
+        }
         ("PATCH", _) => client.patch(path, &json!({"name": "New"})),
         ("POST", _) => client.post_empty(path),
         ("DELETE", _) => client.delete(&path.replace("{id}", sid)),
@@ -131,6 +152,12 @@ fn go_on_and_on(world: &World, method: &str, path: &str) -> Vec<u16> {
         ("POST", "/v1/auth/change-password") => {
             client.post(path, &json!({"current_password": wrong, "new_password": "a wholly other phrase"}))
         }
+        ("POST", "/v1/auth/change-email") => {
+            client.post(path, &json!({"new_email": "other@example.com", "password": wrong}))
+        }
+        ("POST", "/v1/auth/forgot-password" | "/v1/auth/verify-email/resend") => {
+            client.post(path, &json!({"email": format!("new{n}@example.com")}))
+        }
         ("POST", "/oauth2/token") => {
             let fields = [("grant_type", "password"), ("username", "somebody@example.com"), ("password", wrong)];
             server.client().form(path, &fields)
@@ -144,9 +171,12 @@ on_both! {
     fn each_route_limits_what_the_table_says_and_no_other_does(backend) {
         for route in PUBLIC {
             let (method, path) = (route.method.as_str(), route.path);
-            let world = world_with(backend, "user", |config| config.throttle.registrations = signet::config::Quota::of(6, std::time::Duration::from_secs(3600)));
+            let world = world_with(backend, "user", |config| {
+                let few = signet::config::Quota::of(6, std::time::Duration::from_secs(3600));
+                (config.throttle.registrations, config.throttle.mails) = (few, few);
+            });
             let statuses: Vec<u16> = match route.limit {
-                RateLimit::Guesses | RateLimit::Registrations => go_on_and_on(&world, method, path),
+                RateLimit::Guesses | RateLimit::Registrations | RateLimit::Mails => go_on_and_on(&world, method, path),
                 RateLimit::Unlimited => (0..8).map(|_| call(&world, method, path)).collect(),
             };
             assert_eq!(statuses.last() == Some(&429), route.limit != RateLimit::Unlimited, "{method} {path}: {statuses:?}");

@@ -6,6 +6,7 @@ mod healthcheck;
 mod key_changes;
 mod key_folder;
 mod keys;
+mod mail;
 mod readme;
 mod serve;
 mod sessions;

@@ -18,6 +18,7 @@ use signet::account::password::{NewPassword, Password};
 use signet::cleanup::{self, Limits};
 use signet::db::{Conn, Db};
 use signet::hasher::Hasher;
+use signet::mail::Outbox;
 use signet::metrics::Metrics;
 use signet::session::end;
 
@@ -192,7 +193,7 @@ impl Ledger {
         self.note("signet users disable", |_| block_on(administer::disable(&db, email())).expect("a user"));
         self.note("signet users enable", |_| block_on(administer::enable(&db, email())).expect("a user"));
         self.note("signet users set-password", |_| {
-            block_on(administer::set_password(&db, &hasher, email(), &new)).expect("a user")
+            block_on(administer::set_password(&db, &hasher, Outbox::closed(), email(), &new)).expect("a user")
         });
         self.server.client().register("bob@example.com");
         self.note("signet sessions end EMAIL", |_| block_on(end::of_user(&db, email())).expect("a user"));

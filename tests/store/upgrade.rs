@@ -13,10 +13,21 @@ use diesel::sqlite::Sqlite;
 use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use signet::db::{Conn, Url, migrations};
 
+use crate::support::mailbox::{self, Mailbox};
 use crate::support::{Backend, PASSWORD, Server, Value, json, on_both, postgres};
 
 /// What a schema's tables are filled from, oldest reference first.
-const TABLES: [&str; 5] = ["users", "sessions", "audit_events", "throttles", "known_sources"];
+const TABLES: [&str; 9] = [
+    "users",
+    "sessions",
+    "audit_events",
+    "throttles",
+    "known_sources",
+    "outbox",
+    "one_time_tokens",
+    "email_changes",
+    "invitations",
+];
 
 on_both! {
     fn data_of_every_schema_is_served_after_the_migrations_since(backend) {
@@ -102,7 +113,7 @@ fn clients_path(backend: Backend, version: &str) -> PathBuf {
 
 /// Lives a little on the newest schema, and writes down the tables and what the clients hold.
 fn record(backend: Backend, version: &str) {
-    let server = Server::start(backend);
+    let server = Server::start_with(backend, mailbox::into_folder);
     let client = server.client();
     let ada = client.register("ada@example.com");
     let left = client.login("ada@example.com");
@@ -136,6 +147,7 @@ fn record(backend: Backend, version: &str) {
         "current": third.refresh_token(),
         "device": device,
         "ada": me.json(),
+        "verify_token": Mailbox::of(&server).newest("root@example.com", "verify_email").token(),
         "sessions": server.query_number("SELECT count(*) AS value FROM sessions"),
         "events": server.query_number("SELECT count(*) AS value FROM audit_events"),
     });
@@ -208,6 +220,11 @@ fn serves_what_was_recorded(backend: Backend, version: &str, url: &str) {
     let admin = client.refresh(&token("made_admin")).expect(200);
     let roles = client.bearer(&admin.access_token()).get("/v1/auth/me").expect(200).json()["roles"].clone();
     assert_eq!(roles, json!(["admin", "user"]), "{version}");
+
+    // Since there is mail.
+    if let Some(token) = clients["verify_token"].as_str() {
+        client.post("/v1/auth/verify-email", &json!({"token": token})).expect(204);
+    }
 
     client.login("ada@example.com");
     let credentials = json!({"email": "bob@example.com", "password": PASSWORD});

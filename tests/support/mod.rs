@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod collector;
+pub mod mailbox;
 pub mod postgres;
 pub mod program;
 pub mod prometheus;

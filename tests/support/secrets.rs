@@ -17,15 +17,18 @@ use super::Answer;
 pub const FILE: &str = "SIGNET_TEST_SECRETS";
 
 /// Members of bodies and fields of forms whose values are nobody else's business.
-const PRIVATE: [&str; 9] = [
+const PRIVATE: [&str; 12] = [
     "access_token",
     "client_secret",
     "current_password",
     "device_token",
     "email",
+    "invitation",
+    "new_email",
     "new_password",
     "password",
     "refresh_token",
+    "token",
     "username",
 ];
 

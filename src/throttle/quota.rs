@@ -1,5 +1,5 @@
-//! A registration's way through the limits: counted before anything is hashed, whatever becomes of it, since each answer
-//! also tells whether an address has an account.
+//! The way of a registration, or of a stranger's wish for a mail, through the limits: counted before anything is done, and
+//! whatever becomes of it. Each answer to a registration may tell whether an address has an account, and each mail costs.
 
 use diesel::QueryResult;
 
@@ -13,36 +13,58 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::http::origin::Origin;
 
-/// Counts a registration.
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// An account is to be opened.
+    Registration,
+    /// A mail is to be sent to an address that anybody can know.
+    Mail,
+}
+
+impl Counted {
+    /// Per address, per prefix, and overall.
+    fn limits(self) -> [Limit; 3] {
+        match self {
+            Self::Registration => {
+                [Limit::RegistrationsPerAddress, Limit::RegistrationsPerPrefix, Limit::Registrations]
+            }
+            Self::Mail => [Limit::MailsPerAddress, Limit::MailsPerPrefix, Limit::Mails],
+        }
+    }
+}
+
+/// Counts one.
 ///
 /// # Errors
 /// [`Error::TooManyRequests`](crate::error::Error::TooManyRequests), or the database's.
-pub async fn admit(app: &App, from: &Origin) -> Result<()> {
-    let buckets = buckets(&app.config, from);
+pub async fn admit(app: &App, counted: Counted, from: &Origin) -> Result<()> {
+    let buckets = buckets(counted, &app.config, from);
     if buckets.is_empty() {
         return Ok(());
     }
     // Whoever is refused takes no lock: an attack must not hold up those who are not.
     let looking = buckets.clone();
-    let refusal = app.db.read("throttle.look_at_registrations", move |tx| look(tx, &looking)).await?;
+    let refusal = app.db.read("throttle.look_at_quota", move |tx| look(tx, &looking)).await?;
     if let Some(refusal) = refusal {
         return Err(refuse(app, refusal));
     }
     let from = from.clone();
-    let refusal = app.db.tx("throttle.registration", move |tx| count(tx, &buckets, &from)).await?;
+    let refusal = app.db.tx("throttle.count_quota", move |tx| count(tx, &buckets, &from)).await?;
     refusal.map_or(Ok(()), |refusal| Err(refuse(app, refusal)))
 }
 
-fn buckets(config: &Config, from: &Origin) -> Vec<Bucket> {
+fn buckets(counted: Counted, config: &Config, from: &Origin) -> Vec<Bucket> {
     let whence = Whence::of(from.address, config);
     if !config.throttle.enabled || whence == Whence::Exempt {
         return Vec::new();
     }
     let bucket = |limit, whom: &[&str]| Bucket::new(limit, &config.throttle, whom);
-    let mut buckets = vec![bucket(Limit::Registrations, &[])];
+    let [per_address, per_prefix, overall] = counted.limits();
+    let mut buckets = vec![bucket(overall, &[])];
     if let Whence::Source(Source { address, prefix }) = whence {
-        buckets.push(bucket(Limit::RegistrationsPerAddress, &[&address.to_string()]));
-        buckets.push(bucket(Limit::RegistrationsPerPrefix, &[&prefix.to_string()]));
+        buckets.push(bucket(per_address, &[&address.to_string()]));
+        buckets.push(bucket(per_prefix, &[&prefix.to_string()]));
     }
     buckets.sort_unstable_by_key(|bucket| bucket.id);
     buckets

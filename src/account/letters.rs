@@ -1,0 +1,146 @@
+//! What the letters in the outbox become when they are sent: decided from the account as it is then.
+//!
+//! A letter that a stranger asked for says only an address. Whether there is an account, and whether anything is sent, nobody
+//! learns but who reads mail there; and mail goes to the address on file, never to a spelling of it that a stranger chose.
+//!
+//! Emits: PasswordVoided.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::QueryResult;
+
+use super::change_email;
+use super::email::Email;
+use super::one_time::{self, By, Purpose, invitation};
+use super::store::{self, Addressee};
+use crate::audit::{self, Event};
+use crate::db::Tx;
+use crate::http::origin::Origin;
+use crate::mail::{Kind, Letter, Message, Template};
+
+/// What depends on the configuration.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    /// How long a token works.
+    pub(crate) token_ttl: Duration,
+    /// The hash of a password that nobody knows.
+    pub(crate) nobodys_hash: Arc<str>,
+}
+
+/// Makes the message that a letter asks for, with its token; `None` if there is nothing to be sent, or nothing any more.
+pub(crate) fn compose(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms) -> QueryResult<Option<Message>> {
+    let Ok(email) = Email::parse(&letter.email) else { return Ok(None) };
+    match letter.kind {
+        Kind::VerifyEmail => match store::find_addressee(tx, &email)? {
+            Some(user) if user.is_active && !user.is_verified => {
+                with_token(tx, letter, terms, &user, Purpose::VerifyEmail, Template::VerifyEmail)
+            }
+            Some(_) | None => Ok(None),
+        },
+        Kind::ResetPassword => match store::find_addressee(tx, &email)? {
+            Some(user) if user.is_active => {
+                with_token(tx, letter, terms, &user, Purpose::ResetPassword, Template::ResetPassword)
+            }
+            Some(_) | None => Ok(None),
+        },
+        Kind::RegisteredAgain => match store::find_addressee(tx, &email)? {
+            Some(user) if user.is_active => registered_again(tx, letter, terms, &user),
+            Some(_) | None => Ok(None),
+        },
+        Kind::ConfirmOldAddress | Kind::ConfirmNewAddress => confirmation(tx, letter, terms, &email),
+        Kind::Invitation => match store::find_addressee(tx, &email)? {
+            Some(_) => Ok(None),
+            None => {
+                let token = invitation::issue(tx, &email, By::Mail)?;
+                let message = Message { valid_for: invitation::TTL, ..notice(letter, Template::Invitation) };
+                Ok(Some(Message { token: Some(token.to_text()), ..message }))
+            }
+        },
+        Kind::PasswordChanged => Ok(Some(notice(letter, Template::PasswordChanged))),
+        Kind::EmailChanged => Ok(Some(notice(letter, Template::EmailChanged))),
+        Kind::Unknown => Ok(None),
+    }
+}
+
+/// Two have registered with one address. If nobody has shown yet that it is theirs, and nobody has used the account, the first
+/// may have been somebody who waits for the other to confirm it; so neither password counts, and whoever reads the address's
+/// mail chooses one.
+fn registered_again(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms, user: &Addressee) -> QueryResult<Option<Message>> {
+    if user.is_verified || user.last_login_at.is_some() {
+        return Ok(Some(Message { to: user.email.clone(), ..notice(letter, Template::AlreadyRegistered) }));
+    }
+    if letter.attempts == 1 && store::void_password(tx, user.id, &terms.nobodys_hash)? {
+        one_time::void(tx, user.id, &[Purpose::VerifyEmail])?;
+        audit::record(tx, &Origin::default(), &Event::PasswordVoided { user: user.id })?;
+    }
+    with_token(tx, letter, terms, user, Purpose::ResetPassword, Template::ChoosePassword)
+}
+
+/// For either side of a change of address, if it is still wanted and this side has not agreed yet.
+fn confirmation(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms, email: &Email) -> QueryResult<Option<Message>> {
+    let Some(id) = letter.user_id else { return Ok(None) };
+    let (Some(user), Some(change)) = (store::find_addressee_by_id(tx, id)?, change_email::pending(tx, id)?) else {
+        return Ok(None);
+    };
+    if !user.is_active {
+        return Ok(None);
+    }
+    let is_of_old = letter.kind == Kind::ConfirmOldAddress;
+    if is_of_old {
+        if change.old_confirmed || !user.has_address(email) {
+            return Ok(None);
+        }
+        let message = with_token(tx, letter, terms, &user, Purpose::ConfirmOldAddress, Template::ConfirmOldAddress)?;
+        return Ok(message.map(|message| Message { new_email: Some(change.email), ..message }));
+    }
+    if change.new_confirmed || change.email_key != email.key() {
+        return Ok(None);
+    }
+    if let Some(owner) = store::find_addressee(tx, email)? {
+        // The one who asked is told nothing, the owner of the address that somebody wanted it.
+        let message = Message { to: owner.email, ..notice(letter, Template::AlreadyRegistered) };
+        return Ok(owner.is_active.then_some(message));
+    }
+    let message = with_token(tx, letter, terms, &user, Purpose::ConfirmNewAddress, Template::ConfirmNewAddress)?;
+    Ok(message.map(|message| Message {
+        to: change.email.clone(),
+        name: None,
+        new_email: Some(change.email),
+        ..message
+    }))
+}
+
+/// With a fresh token, unless the user was sent one a moment ago. What is tried again may: the last mail did not arrive.
+fn with_token(
+    tx: &mut Tx<'_>,
+    letter: &Letter,
+    terms: &Terms,
+    user: &Addressee,
+    purpose: Purpose,
+    template: Template,
+) -> QueryResult<Option<Message>> {
+    if letter.attempts == 1 && one_time::is_too_soon(tx, user.id, purpose)? {
+        return Ok(None);
+    }
+    let token = one_time::issue(tx, user.id, purpose, By::Mail, terms.token_ttl)?;
+    Ok(Some(Message {
+        to: user.email.clone(),
+        name: user.name.clone().filter(|_| user.is_verified),
+        token: Some(token.to_text()),
+        valid_for: terms.token_ttl,
+        ..notice(letter, template)
+    }))
+}
+
+fn notice(letter: &Letter, template: Template) -> Message {
+    Message {
+        template,
+        to: letter.email.clone(),
+        name: None,
+        token: None,
+        valid_for: Duration::ZERO,
+        new_email: None,
+        happened_at: letter.created_at,
+    }
+}

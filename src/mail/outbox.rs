@@ -1,0 +1,139 @@
+//! The outbox: a row for each mail that waits, written in the transaction that wants it sent.
+//!
+//! A row holds no token. What is to be sent is decided when it is sent, from the account as it is then: so a request that
+//! asks for mail does the same work whether the address has an account or not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::QueryResult;
+use tokio::sync::Notify;
+
+use super::store;
+use crate::account::UserId;
+use crate::account::email::Email;
+use crate::clock::Timestamp;
+use crate::db::Tx;
+use crate::db::types::id;
+
+id! {
+    /// Names one letter; sorts by time.
+    LetterId
+}
+
+/// What a letter asks for. Which mail it becomes, if any, depends on the account when it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A token by which the address is shown to be the user's.
+    VerifyEmail,
+    /// Somebody registered with an address that has an account.
+    RegisteredAgain,
+    /// A token for a new password.
+    ResetPassword,
+    /// A token for the address that an account has, when it is to have another.
+    ConfirmOldAddress,
+    /// A token for that other address.
+    ConfirmNewAddress,
+    /// A token to register with.
+    Invitation,
+    /// A notice.
+    PasswordChanged,
+    /// A notice to the former address.
+    EmailChanged,
+    /// Of another release: it is passed over.
+    Unknown,
+}
+
+impl Kind {
+    const ALL: [Self; 8] = [
+        Self::VerifyEmail,
+        Self::RegisteredAgain,
+        Self::ResetPassword,
+        Self::ConfirmOldAddress,
+        Self::ConfirmNewAddress,
+        Self::Invitation,
+        Self::PasswordChanged,
+        Self::EmailChanged,
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::VerifyEmail => "verify_email",
+            Self::RegisteredAgain => "registered_again",
+            Self::ResetPassword => "reset_password",
+            Self::ConfirmOldAddress => "confirm_old_address",
+            Self::ConfirmNewAddress => "confirm_new_address",
+            Self::Invitation => "invitation",
+            Self::PasswordChanged => "password_changed",
+            Self::EmailChanged => "email_changed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    pub(super) fn from_column(text: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).unwrap_or(Self::Unknown)
+    }
+
+    /// Whether one that waits is enough. Each notice tells of something that happened.
+    fn waits_once(self) -> bool {
+        !matches!(self, Self::PasswordChanged | Self::EmailChanged)
+    }
+}
+
+/// A row that was taken out to be sent.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) id: LetterId,
+    pub(crate) kind: Kind,
+    pub(crate) user_id: Option<UserId>,
+    pub(crate) email: String,
+    pub(crate) created_at: Timestamp,
+    /// Attempts to send it, this one included.
+    pub(crate) attempts: i64,
+}
+
+/// Where letters are put in. Clones share it.
+#[derive(Clone)]
+pub struct Outbox {
+    /// `None`: no mail is sent, so none is kept.
+    bell: Option<Arc<Notify>>,
+}
+
+impl Outbox {
+    pub(crate) fn open() -> Self {
+        Self { bell: Some(Arc::default()) }
+    }
+
+    /// Takes nothing in.
+    pub fn closed() -> Self {
+        Self { bell: None }
+    }
+
+    /// Has a mail sent if the transaction is committed. **Limits on mail, for an address or for all, are asked here**: whoever
+    /// refuses does so in silence, because no answer may depend on what was sent before. Here it is only that the same
+    /// mail does not wait twice; that a token is not sent again within a minute is seen to when it is made.
+    pub(crate) fn put(&self, tx: &mut Tx<'_>, kind: Kind, user: Option<UserId>, email: &str) -> QueryResult<()> {
+        if self.bell.is_none() {
+            return Ok(());
+        }
+        let key = Email::parse(email).map_or_else(|_| email.to_owned(), |email| email.key().to_owned());
+        let user_part = user.map(|user| user.to_string()).unwrap_or_default();
+        let once_key = kind.waits_once().then(|| format!("{} {user_part} {key}", kind.as_str()));
+        store::insert_letter(tx, kind, user, email, once_key.as_deref())
+    }
+
+    /// Tells the courier of this instance that a letter was put in. Whoever forgets to only has it wait for the next look.
+    pub(crate) fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.notify_one();
+        }
+    }
+
+    /// Waits until somebody rings, or `patience` ends.
+    pub(super) async fn listen(&self, patience: Duration) {
+        match &self.bell {
+            Some(bell) => drop(tokio::time::timeout(patience, bell.notified()).await),
+            None => tokio::time::sleep(patience).await,
+        }
+    }
+}

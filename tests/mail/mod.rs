@@ -1,0 +1,3 @@
+//! Mail: what waits, who sends it, and what happens when it cannot be sent. Over a real mail server: `interop::smtp`.
+
+mod outbox;
