@@ -14,6 +14,7 @@ mod process;
 mod pyjwt;
 mod rotation;
 mod sibling;
+mod smtp;
 
 use std::time::Duration;
 
