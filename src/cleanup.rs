@@ -99,8 +99,7 @@ pub struct Removed {
 
 impl Removed {
     /// Nothing.
-    pub const NOTHING: Self =
-        Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0 };
+    pub const NOTHING: Self = Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0 };
 }
 
 /// Makes a pass now and then, until it is dropped.

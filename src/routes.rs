@@ -76,9 +76,7 @@ pub const PUBLIC: &[Route] = &[
     post("/v1/auth/verify-email/resend", Anyone, Mails, verify_email::describe_resend, || {
         web::to(verify_email::resend)
     }),
-    post("/v1/auth/forgot-password", Anyone, Mails, forgot_password::describe, || {
-        web::to(forgot_password::handle)
-    }),
+    post("/v1/auth/forgot-password", Anyone, Mails, forgot_password::describe, || web::to(forgot_password::handle)),
     post("/v1/auth/reset-password", Anyone, Unlimited, reset_password::describe, || web::to(reset_password::handle)),
     post("/v1/auth/login", Anyone, Guesses, login::describe, || web::to(login::handle)),
     post("/v1/auth/refresh", RefreshToken, Unlimited, refresh::describe, || web::to(refresh::handle)),

@@ -173,11 +173,9 @@ impl Event {
             Self::LoginFailed { user, reason } => {
                 of_stranger("authn_login_fail", user, json!({"reason": reason.as_str()}))
             }
-            Self::LimitReached { user, limit, wait_seconds } => of_stranger(
-                "excess_rate_limit_exceeded",
-                user,
-                json!({"limit": limit, "wait_seconds": wait_seconds}),
-            ),
+            Self::LimitReached { user, limit, wait_seconds } => {
+                of_stranger("excess_rate_limit_exceeded", user, json!({"limit": limit, "wait_seconds": wait_seconds}))
+            }
             Self::LoggedOut { user, session, all } => own("authn_logout", user, session, json!({"all": all})),
             // Which of the two holders it was, nobody knows.
             Self::TokenReused { user, session, generation } => {

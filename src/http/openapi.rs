@@ -280,7 +280,9 @@ fn refusals(row: &Route) -> Vec<Error> {
     let caller = row.caller;
     let mut errors = vec![Error::Internal];
     match row.limit {
-        RateLimit::Guesses | RateLimit::Registrations | RateLimit::Mails => errors.push(Error::TooManyRequests(Refusal::EXAMPLE)),
+        RateLimit::Guesses | RateLimit::Registrations | RateLimit::Mails => {
+            errors.push(Error::TooManyRequests(Refusal::EXAMPLE))
+        }
         RateLimit::Unlimited => {}
     }
     // What anyone may read from anywhere is kept in memory; everything else asks the database.

@@ -26,9 +26,7 @@ impl Counted {
     /// Per address, per prefix, and overall.
     fn limits(self) -> [Limit; 3] {
         match self {
-            Self::Registration => {
-                [Limit::RegistrationsPerAddress, Limit::RegistrationsPerPrefix, Limit::Registrations]
-            }
+            Self::Registration => [Limit::RegistrationsPerAddress, Limit::RegistrationsPerPrefix, Limit::Registrations],
             Self::Mail => [Limit::MailsPerAddress, Limit::MailsPerPrefix, Limit::Mails],
         }
     }

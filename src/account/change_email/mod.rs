@@ -17,12 +17,12 @@ use actix_web::web::Data;
 
 pub(super) use store::{call_off, pending};
 
+use super::User;
+use super::change_password::look;
 use super::email::Email;
 use super::one_time::{self, Purpose};
 use super::password::Password;
 use super::verify_email::NO_MAIL;
-use super::User;
-use super::change_password::look;
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{Error, FieldError, Result};
