@@ -290,9 +290,17 @@ impl Instrumentation for Ear {
 
 /// Not BEGIN and COMMIT, and not what is asked of the server itself.
 fn is_planned(statement: &str) -> bool {
-    let concerns_our_tables = ["users", "sessions", "audit_events", "throttles", "known_sources"]
-        .map(|table| statement.contains(&format!("\"{table}\"")));
-    concerns_our_tables.contains(&true) || statement.contains('`')
+    const OURS: [&str; 8] = [
+        "users",
+        "sessions",
+        "audit_events",
+        "throttles",
+        "known_sources",
+        "one_time_tokens",
+        "email_changes",
+        "invitations",
+    ];
+    OURS.iter().any(|table| statement.contains(&format!("\"{table}\""))) || statement.contains('`')
 }
 
 /// `VERB table` and, indented, the plan.
