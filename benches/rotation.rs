@@ -1,7 +1,7 @@
 //! One rotation of a refresh token on each database, through the library: all of a refresh but HTTP and the signature.
 //!
 //! Twice: by the clock, and by the processor time of this process, which on SQLite is all of it and on Postgres the
-//! client's share. Without a Postgres (see `tests/support/postgres.rs`) only SQLite is measured, and this says so.
+//! client's share; and what of it is the way to another thread and back. Without a Postgres (see `tests/support/postgres.rs`) only SQLite is measured, and this says so.
 
 use std::path::Path;
 use std::time::Duration;
@@ -55,7 +55,14 @@ fn rotate<M: Measurement + 'static>(criterion: &mut Criterion<M>, name: &str) {
     if postgres::is_available() {
         group.bench_function("postgres", |b| rotate_on(b, postgres::empty_database(), dir.path()));
     }
+    group.bench_function("hand-off", hand_off);
     group.finish();
+}
+
+/// What it costs that the database is asked on another thread: there and back, with nothing done.
+fn hand_off<M: Measurement>(bencher: &mut Bencher<'_, M>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    bencher.iter(|| runtime.block_on(runtime.spawn_blocking(|| ())).expect("it does not panic"));
 }
 
 fn rotate_on<M: Measurement>(bencher: &mut Bencher<'_, M>, database: String, dir: &Path) {

@@ -39,6 +39,9 @@ def token_rows(found):
             ours = f"{of[f'rotation/{database}']:.0f} µs, {used:.1f} µs of it this process's"
             goal = "≤ 15 µs of Diesel's" if database == "postgres" else "–"
             yield [f"one rotation through the library, {name}", "–", ours, "–", goal]
+    if "rotation/hand-off" in of:
+        ours = f"{of['rotation/hand-off']:.1f} µs, {of['rotation processor time/hand-off']:.1f} µs of it this process's"
+        yield ["… of it: to another thread and back", "–", ours, "–", "–"]
 
 
 def hash_of(found):
