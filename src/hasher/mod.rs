@@ -240,6 +240,18 @@ mod tests {
     }
 
     #[test]
+    fn the_threads_end_with_the_hasher() {
+        let hasher = hasher(&config());
+        let pool = Arc::downgrade(&hasher.pool);
+        drop(hasher);
+        let begun = Instant::now();
+        while pool.strong_count() > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(10), "a thread goes on");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
     fn a_hash_is_a_phc_string_that_opens_for_its_password_only() {
         let hasher = hasher(&config());
         block_on(async {

@@ -282,6 +282,17 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_of_exactly_the_limit_is_still_taken() {
+        let queue = Queue::new(1, Duration::from_millis(10));
+        queue.lock().job_nanos = 10_000_000;
+        let _first = queue.join(source(1), "first");
+        assert_eq!(queue.next(), Some("first"));
+        assert_eq!((queue.refusal(source(2)), queue.is_saturated()), (None, false));
+        let _second = queue.join(source(2), "second").expect("taken");
+        assert_eq!((queue.refusal(source(3)), queue.is_saturated()), (Some(Duration::from_millis(20)), true));
+    }
+
+    #[test]
     fn one_source_that_fills_the_queue_delays_another_by_one_job_and_is_itself_refused() {
         let queue = queue();
         let flood = flood(&queue, source(1), "flood");
