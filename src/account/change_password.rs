@@ -52,15 +52,7 @@ pub async fn handle(
     let stored = stored.ok_or(Error::InvalidToken)?;
     if app.hasher.verify(&body.current_password, Some(&stored), from.address).await? == Verdict::Wrong {
         let event = Event::PasswordChangeFailed { user: id, session: caller.session_id };
-        let failing = app.db.tx("account.change_password_failed", move |tx| {
-            let refusal = admitted.fail(tx, Some(id), &from)?;
-            if refusal.is_none() {
-                audit::record(tx, &from, &event)?;
-            }
-            Ok(refusal)
-        });
-        let refusal = failing.await?;
-        return Err(refusal.map_or(Error::InvalidCredentials, |refusal| throttle::refuse(&app, refusal)));
+        return Err(count_wrong(&app, admitted, id, event, from).await?);
     }
     let new_hash = app.hasher.hash(new_password.password(), from.address).await?;
     let (outbox, address) = (app.mail.outbox(), user.email);
@@ -95,6 +87,24 @@ pub(super) fn look(
         Ok(admitted) => Ok(Ok((admitted, store::find_password_hash(tx, id)?))),
         Err(refusal) => Ok(Err(refusal)),
     }
+}
+
+/// Counts a wrong current password and writes it down; what to answer.
+pub(super) async fn count_wrong(
+    app: &App,
+    admitted: Admitted,
+    user: UserId,
+    event: Event,
+    from: Origin,
+) -> Result<Error> {
+    let failing = app.db.tx("account.wrong_password", move |tx| {
+        let refusal = admitted.fail(tx, Some(user), &from)?;
+        if refusal.is_none() {
+            audit::record(tx, &from, &event)?;
+        }
+        Ok(refusal)
+    });
+    Ok(failing.await?.map_or(Error::InvalidCredentials, |refusal| throttle::refuse(app, refusal)))
 }
 
 /// What the API description says.

@@ -18,7 +18,7 @@ use actix_web::web::Data;
 pub(super) use store::{call_off, pending};
 
 use super::User;
-use super::change_password::look;
+use super::change_password::{count_wrong, look};
 use super::email::Email;
 use super::one_time::{self, Purpose};
 use super::password::Password;
@@ -70,15 +70,7 @@ pub async fn handle(
     let stored = stored.ok_or(Error::InvalidToken)?;
     if app.hasher.verify(&body.password, Some(&stored), from.address).await? == Verdict::Wrong {
         let event = Event::EmailChangeFailed { user: id, session };
-        let failing = app.db.tx("account.change_email_failed", move |tx| {
-            let refusal = admitted.fail(tx, Some(id), &from)?;
-            if refusal.is_none() {
-                audit::record(tx, &from, &event)?;
-            }
-            Ok(refusal)
-        });
-        let refusal = failing.await?;
-        return Err(refusal.map_or(Error::InvalidCredentials, |refusal| throttle::refuse(&app, refusal)));
+        return Err(count_wrong(&app, admitted, id, event, from).await?);
     }
     let event = Event::EmailChangeRequested { user: id, session };
     request(&app, user, body.new_email, admitted, event, from).await?;
