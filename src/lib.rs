@@ -18,8 +18,9 @@
 //! # Where things are
 //!
 //! Features: [`account`], [`mail`], [`session`], [`token`], [`oauth`], [`throttle`], [`audit`], [`cleanup`]. Rules that know
-//! neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`], [`throttle::rules`]. Mechanics: [`http`], [`db`], [`hasher`], [`jobs`], [`machine`]. What
-//! holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`], [`telemetry`], [`cli`].
+//! neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
+//! [`hasher`], [`jobs`], [`machine`]. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
+//! [`telemetry`], [`cli`].
 
 pub mod access;
 pub mod account;

@@ -182,11 +182,12 @@ fn in_savepoint(unit: &mut dyn Unit, tx: &mut Tx<'_>) -> QueryResult<QueryResult
     tx.conn.begin_savepoint()?;
     match unit.run(tx) {
         Ok(()) => tx.conn.commit().map(Ok),
-        Err(error) => match failure::of_statement(&error) {
-            Kind::Conflict => Err(error),
-            kind if kind.ends_connection() => Err(error),
-            _ => tx.conn.rollback().map(|()| Err(error)),
-        },
+        Err(error) => {
+            // On a full disk SQLite may have rolled everything back by itself; then there is nothing to go back to.
+            let is_undone = tx.conn.rollback().is_ok();
+            let kind = failure::of_statement(&error);
+            if is_undone && kind != Kind::Conflict && !kind.ends_connection() { Ok(Err(error)) } else { Err(error) }
+        }
     }
 }
 
