@@ -13,7 +13,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::clock::{Clock, disagreement};
 use crate::config::Config;
-use crate::db::{self, Db, Url, migrations};
+use crate::db::{self, Db, Gather, Url, migrations};
 use crate::hasher::Hasher;
 use crate::http::health::Health;
 use crate::http::progress;
@@ -25,6 +25,7 @@ use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::routes::{self, Route};
 use crate::session::family::Rules;
+use crate::session::rotation;
 use crate::token::issue::Issuer;
 use crate::token::keys::{self, Keys};
 use crate::token::verify::Verifier;
@@ -35,6 +36,8 @@ pub struct App {
     pub config: Config,
     /// Users, sessions, audit.
     pub db: Db,
+    /// Refreshes that are on their way to it.
+    pub rotations: Gather<rotation::Ask, rotation::Answer>,
     /// Password hashing.
     pub hasher: Hasher,
     /// Mails to users.
@@ -115,6 +118,7 @@ impl App {
         let url = url.named(&format!("{}{}", db::NAME_PREFIX, config.agreement()));
         Ok(Self {
             db: Db::open(url, database.pool_size, database.max_wait.0, clock.clone(), metrics.clone()),
+            rotations: rotation::gather(config.session.idle_ttl.0),
             hasher: Hasher::start(&config.hashing, metrics.clone())?,
             issuer: Issuer::new(&config, keys.ring()),
             verifier: Verifier::new(&config, keys.ring()),

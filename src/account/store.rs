@@ -9,7 +9,7 @@ use super::{User, UserId};
 use crate::access::role::Roles;
 use crate::clock::Timestamp;
 use crate::db::schema::users;
-use crate::db::{Tx, on};
+use crate::db::{Cached, Tx, on};
 
 /// A user's columns as clients may see them.
 #[derive(Queryable, Selectable)]
@@ -148,10 +148,15 @@ pub(crate) fn mark_login(
         users::table.find(checked.id).filter(users::is_active).filter(users::password_hash.eq(&checked.password_hash));
     let update = diesel::update(unchanged)
         .set((users::last_login_at.eq(tx.now), users::password_hash.eq(new_hash.unwrap_or(&checked.password_hash))));
-    let updated: Option<(UserRow, i64)> =
-        on!(tx.conn, |c| update.returning((UserRow::as_returning(), users::access_version)).get_result(c).optional())?;
+    let updated: Option<(UserRow, i64)> = on!(tx.conn, |c| {
+        let update = update.returning((UserRow::as_returning(), users::access_version));
+        Cached::<LoginMark, _>::new(update).get_result(c).optional()
+    })?;
     Ok(updated.map(|(row, access_version)| Standing { user: row.into(), access_version }))
 }
+
+/// The name of the statement in [`mark_login`].
+struct LoginMark;
 
 pub(super) fn update_name(tx: &mut Tx<'_>, id: UserId, name: Option<&str>) -> QueryResult<Option<User>> {
     let update = diesel::update(users::table.find(id).filter(users::is_active)).set(users::name.eq(name));

@@ -14,6 +14,7 @@ pub mod logout;
 pub mod open;
 pub mod refresh;
 pub mod revoke;
+pub mod rotation;
 mod store;
 pub mod token;
 

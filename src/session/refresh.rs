@@ -11,7 +11,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use diesel::QueryResult;
 
 use super::family::{Cause, Rules, Verdict};
-use super::store::{self, Locked, Rotated};
+use super::rotation::{Ask, Rotated};
+use super::store::{self, Locked};
 use super::token::{Nonce, RefreshToken};
 use super::{Grant, RevokedReason};
 use crate::access::scope::Scope;
@@ -157,16 +158,11 @@ async fn rotate_at_once(
     if conditions.scope.is_some() {
         return Ok(None);
     }
-    let (nonce, idle_ttl) = (Nonce::generate(), rules.idle_ttl);
-    let (token, client_id) = (presented.clone(), conditions.client_id.clone());
-    let rotated = app
-        .db
-        .single("session.rotate", move |tx| {
-            let rotated = store::rotate_current(tx, &token, client_id.as_deref(), nonce, idle_ttl)?;
-            Ok(rotated.map(|rotated| (rotated, tx.now)))
-        })
-        .await?;
-    Ok(rotated.map(|(rotated, now)| grant_of(rotated, presented.successor(&nonce), now, rules)))
+    let nonce = Nonce::generate();
+    let successor = presented.successor(&nonce);
+    let ask = Ask::new(presented, &successor, nonce, conditions.client_id.clone());
+    let rotated = app.db.gathered(&app.rotations, ask).await?;
+    Ok(rotated.map(|(rotated, now)| grant_of(rotated, successor, now, rules)))
 }
 
 /// Counts a refresh with what is no refresh token.

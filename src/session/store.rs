@@ -1,7 +1,5 @@
 //! The queries on `sessions`.
 
-use std::time::Duration;
-
 use diesel::prelude::*;
 
 use super::family::{Family, Parent};
@@ -13,7 +11,7 @@ use crate::account::store::UserRow;
 use crate::account::{User, UserId};
 use crate::clock::Timestamp;
 use crate::db::schema::{sessions, users};
-use crate::db::{Cached, Conn, Tx, on};
+use crate::db::{Conn, Tx, on};
 
 /// A session to be.
 pub(super) struct NewSession<'a> {
@@ -50,75 +48,6 @@ pub(super) fn insert_session(tx: &mut Tx<'_>, new: &NewSession<'_>) -> QueryResu
     on!(tx.conn, |c| insert.execute(c))?;
     Ok(id)
 }
-
-/// What a rotation hands on to the next access token.
-#[derive(Queryable)]
-pub(super) struct Rotated {
-    pub(super) id: SessionId,
-    pub(super) user_id: UserId,
-    pub(super) client_id: String,
-    pub(super) scope: Scope,
-    pub(super) amr: String,
-    pub(super) auth_time: Timestamp,
-    pub(super) expires_at: Timestamp,
-    pub(super) roles: Option<Roles>,
-}
-
-/// The happy path, whole: one guarded statement, kept prepared. No row means that something is otherwise than usual,
-/// and the slow path finds out what.
-///
-/// The user's state is read in the statement itself. On Postgres a statement that waited for the row's lock sees the
-/// session as it is now but the user as they were when it began; whatever changes a user's rights therefore also writes
-/// the session's `access_version`, and then the two do not match here.
-pub(super) fn rotate_current(
-    tx: &mut Tx<'_>,
-    presented: &RefreshToken,
-    client_id: Option<&str>,
-    nonce: Nonce,
-    idle_ttl: Duration,
-) -> QueryResult<Option<Rotated>> {
-    let user = users::table.filter(users::id.eq(sessions::user_id)).filter(users::is_active);
-    let target = sessions::table
-        .filter(sessions::handle_digest.eq(presented.handle_digest()))
-        .filter(sessions::secret_digest.eq(presented.secret_digest()))
-        .filter(live(tx.now))
-        .filter(sessions::access_version.nullable().eq(user.select(users::access_version).single_value()));
-    let set = (
-        sessions::secret_digest.eq(presented.successor(&nonce).secret_digest()),
-        sessions::parent_digest.eq(presented.secret_digest()),
-        sessions::nonce.eq(nonce),
-        sessions::generation.eq(sessions::generation + 1),
-        sessions::rotated_at.eq(tx.now),
-        sessions::idle_expires_at.eq(tx.now + idle_ttl),
-    );
-    let columns = (
-        sessions::id,
-        sessions::user_id,
-        sessions::client_id,
-        sessions::scope,
-        sessions::amr,
-        sessions::auth_time,
-        sessions::expires_at,
-        user.select(users::roles).single_value(),
-    );
-    // Two texts, each kept prepared: with and without a client that names itself.
-    match client_id {
-        None => {
-            let update = Cached::<Rotation, _>::new(diesel::update(target).set(set).returning(columns));
-            on!(tx.conn, |c| update.get_result(c).optional())
-        }
-        Some(client_id) => {
-            let target = target.filter(sessions::client_id.eq(client_id));
-            let update = Cached::<RotationOfClient, _>::new(diesel::update(target).set(set).returning(columns));
-            on!(tx.conn, |c| update.get_result(c).optional())
-        }
-    }
-}
-
-/// The name of the statement in [`rotate_current`].
-struct Rotation;
-/// The name of the same with a client.
-struct RotationOfClient;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = sessions)]
@@ -275,7 +204,7 @@ pub(crate) fn revoke_others(
     on!(tx.conn, |c| update.execute(c)).map(|_| ())
 }
 
-/// Takes each live session's lock and marks that the user's rights have changed: see [`rotate_current`].
+/// Takes each live session's lock and marks that the user's rights have changed: see [`rotate`](super::rotation::rotate).
 pub(crate) fn set_access_version(tx: &mut Tx<'_>, user_id: UserId, access_version: i64) -> QueryResult<()> {
     let target = sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::revoked_at.is_null());
     let update = diesel::update(target).set(sessions::access_version.eq(access_version));
@@ -365,7 +294,7 @@ pub(crate) fn delete_ended(tx: &mut Tx<'_>, ids: &[SessionId], before: Timestamp
 
 /// Neither revoked nor expired.
 #[diesel::dsl::auto_type]
-fn live(now: Timestamp) -> _ {
+pub(super) fn live(now: Timestamp) -> _ {
     sessions::revoked_at.is_null().and(sessions::expires_at.gt(now)).and(sessions::idle_expires_at.gt(now))
 }
 

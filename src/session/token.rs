@@ -101,7 +101,17 @@ impl std::fmt::Debug for RefreshToken {
 }
 
 /// SHA-256 of a family's handle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    diesel::expression::AsExpression,
+    diesel::deserialize::FromSqlRow,
+)]
 #[diesel(sql_type = diesel::sql_types::Binary)]
 pub struct HandleDigest([u8; 32]);
 bytes_column!(HandleDigest, 32);

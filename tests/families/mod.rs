@@ -5,3 +5,4 @@ mod model;
 mod races;
 mod reference;
 mod thief;
+mod together;

@@ -11,16 +11,21 @@ use std::time::Duration;
 use diesel::connection::{Instrumentation, InstrumentationEvent, SimpleConnection, set_default_instrumentation};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
+use futures_util::future::join_all;
 use signet::access::role::Roles;
 use signet::account::administer;
 use signet::account::email::Email;
 use signet::account::password::{NewPassword, Password};
+use signet::app::App;
 use signet::cleanup::{self, Limits};
 use signet::db::{Conn, Db};
 use signet::hasher::Hasher;
+use signet::http::origin::Origin;
 use signet::mail::Outbox;
 use signet::metrics::Metrics;
 use signet::session::end;
+use signet::session::refresh::{Conditions, refresh};
+use signet::session::token::RefreshToken;
 
 use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
 
@@ -152,6 +157,9 @@ impl Ledger {
             server.client().form("/oauth2/token", &fields).expect(200)
         });
         self.note("refresh again within the grace window", |server| server.client().refresh(&parent).expect(200));
+        let others =
+            ["b", "c"].map(|name| self.server.client().register(&format!("{name}@example.com")).refresh_token());
+        self.note("refreshes that come together", |server| refresh_together(server, &others));
         self.server.clock.advance(Duration::from_secs(60));
         session = self.note("recover a lost response", |server| server.client().refresh(&parent).expect(200));
         let stale = session.refresh_token();
@@ -235,6 +243,14 @@ impl Ledger {
         });
         entries.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// In one statement, as under load: both wait before the first is answered.
+fn refresh_together(server: &Server, tokens: &[String]) {
+    let app = App::build(server.config.clone(), server.clock.clone()).expect("builds");
+    let tokens = tokens.iter().map(|token| RefreshToken::parse(token).expect("a token"));
+    let refreshed = tokens.map(|token| refresh(&app, token, Conditions::default(), Origin::default()));
+    assert!(block_on(join_all(refreshed)).iter().all(Result::is_ok));
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
