@@ -129,12 +129,7 @@ impl Url {
         match self {
             Self::Postgres(uri) => {
                 let mut connection = PgConnection::establish(&with_network_timeouts(uri))?;
-                connection
-                    .batch_execute(&format!(
-                        "SET statement_timeout = {ms}; SET idle_in_transaction_session_timeout = {ms};",
-                        ms = STATEMENT_TIMEOUT.as_millis()
-                    ))
-                    .map_err(ConnectionError::CouldntSetupConfiguration)?;
+                connection.batch_execute(&settings()).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(Conn::Pg(connection))
             }
             Self::Sqlite(path) => {
@@ -147,6 +142,19 @@ impl Url {
             }
         }
     }
+}
+
+/// What holds for a session with Postgres.
+///
+/// Each statement has one plan, by its indexes, whatever the statistics say or do not say yet: the one that is on record
+/// in `tests/store/plans`. Left to itself Postgres would plan a statement with arrays anew at every call, and read a
+/// small table whole, with all the dead rows that its updates leave.
+fn settings() -> String {
+    let ms = STATEMENT_TIMEOUT.as_millis();
+    format!(
+        "SET statement_timeout = {ms}; SET idle_in_transaction_session_timeout = {ms}; \
+         SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+    )
 }
 
 /// FULL: a commit is on disk before it is answered.
