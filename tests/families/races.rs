@@ -211,11 +211,7 @@ on_both! {
     fn a_refresh_that_had_to_wait_for_a_change_of_roles_carries_the_new_ones(backend) {
         let server = Server::start(backend);
         let session = server.client().register("ada@example.com");
-        let answer = refresh_during(&server, &session.refresh_token(), &[
-            "UPDATE users SET roles = 'admin user', access_version = access_version + 1",
-            "UPDATE sessions SET access_version = access_version + 1",
-        ]);
-        let answer = answer.expect(200);
+        let answer = during(&server, &NEW_ROLES, || server.client().refresh(&session.refresh_token())).expect(200);
         assert_eq!(token::decode(&answer.access_token()).1["roles"], json!(["admin", "user"]));
     }
 
@@ -224,13 +220,20 @@ on_both! {
         let session = server.client().register("ada@example.com");
         let now = if backend == Backend::Postgres { "now()" } else { "1795255200123456" };
         let end = format!("UPDATE sessions SET revoked_at = {now}, revoked_reason = 'logout'");
-        refresh_during(&server, &session.refresh_token(), &[&end]).expect_problem(401, "invalid_grant");
+        let answer = during(&server, &[&end], || server.client().refresh(&session.refresh_token()));
+        answer.expect_problem(401, "invalid_grant");
         assert_eq!(server.query_number("SELECT generation AS value FROM sessions"), 0);
     }
 }
 
-/// Begins a transaction with these statements, lets a refresh run into its locks, commits, and returns the answer.
-fn refresh_during(server: &Server, token: &str, statements: &[&str]) -> Answer {
+/// Everybody's.
+pub(super) const NEW_ROLES: [&str; 2] = [
+    "UPDATE users SET roles = 'admin user', access_version = access_version + 1",
+    "UPDATE sessions SET access_version = access_version + 1",
+];
+
+/// Begins a transaction with these statements, lets `work` run into its locks, commits, and returns what `work` did.
+pub(super) fn during<T: Send>(server: &Server, statements: &[&str], work: impl FnOnce() -> T + Send) -> T {
     use diesel::connection::SimpleConnection;
     use signet::db::Conn;
     let mut connection = server.database();
@@ -246,10 +249,10 @@ fn refresh_during(server: &Server, token: &str, statements: &[&str]) -> Answer {
         execute(statement);
     }
     std::thread::scope(|scope| {
-        let refreshing = scope.spawn(|| server.client().refresh(token));
+        let working = scope.spawn(work);
         std::thread::sleep(Duration::from_millis(400));
-        assert!(!refreshing.is_finished(), "it waits");
+        assert!(!working.is_finished(), "it waits");
         execute("COMMIT");
-        refreshing.join().expect("answered")
+        working.join().expect("answered")
     })
 }

@@ -10,6 +10,7 @@ use signet::session::Grant;
 use signet::session::refresh::{Conditions, refresh};
 use signet::session::token::RefreshToken;
 
+use super::races::{NEW_ROLES, during};
 use crate::support::{Backend, PASSWORD, Server, json, on_both};
 
 const SESSIONS: usize = 20;
@@ -49,6 +50,15 @@ on_both! {
         assert!(refused(6) && refused(7) && refused(9), "disabled, ended, unknown");
         let roles = granted[8].as_ref().expect("a grant").roles.to_string();
         assert_eq!(roles, "admin user", "the roles are those of now");
+    }
+
+    fn whoever_had_to_wait_for_a_change_of_roles_carries_the_new_ones(backend) {
+        let world = World::start(backend);
+        let tokens = ["ada@example.com", "bob@example.com"].map(|email| world.session(email));
+        let asked = || world.together(tokens.clone().map(|token| (token, Conditions::default())));
+        for granted in during(&world.server, &NEW_ROLES, asked) {
+            assert_eq!(granted.expect("a grant").roles.to_string(), "admin user");
+        }
     }
 
     fn many_take_few_statements_and_each_goes_on(backend) {
