@@ -12,7 +12,8 @@ pub struct Caller {
     pub user_id: UserId,
     /// The session that the token belongs to (`sid`).
     pub session_id: SessionId,
-    /// How far this token reaches: what it says, which may be less than its session has.
+    /// How far this token reaches now: what it says, which may be less than its session has, as far as the roles still
+    /// carry it.
     pub scope: Scope,
     /// The user's roles as they are now, which may be others than when the token was issued.
     pub roles: Roles,

@@ -40,7 +40,7 @@ impl Metadata {
             issuer,
             grant_types_supported: grants,
             token_endpoint_auth_methods_supported: vec!["none"],
-            scopes_supported: config.oauth.scope.as_str().split(' ').map(str::to_owned).collect(),
+            scopes_supported: config.rights().all().words().map(str::to_owned).collect(),
             response_types_supported: vec![],
             subject_types_supported: vec!["public"],
             id_token_signing_alg_values_supported: vec!["ES256"],

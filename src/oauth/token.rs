@@ -25,22 +25,22 @@ pub async fn handle(app: Data<App>, http: HttpRequest, from: Origin, mut form: F
     let client = Client::of(&http, &mut form)?;
     let requested = form.take("scope").map(|scope| scope.parse::<Scope>()).transpose();
     let requested = requested.map_err(|_| Error::InvalidScope)?;
-    let (grant, user): (Grant, _) = match grant_type.as_str() {
+    let (grant, scope, user): (Grant, _, _) = match grant_type.as_str() {
         "refresh_token" => {
             let grant = grant::refresh_token::run(&app, client, requested.clone(), &mut form, from).await?;
             let user = app.issuer.profile(&app.db, grant.user_id).await?;
-            (grant, user)
+            // A refresh may ask for less than the session has; the session keeps it all (RFC 6749 §6).
+            let scope = grant.scope.narrowed_to(requested.as_ref()).map_err(|_| Error::InvalidScope)?;
+            (grant, Some(scope), user)
         }
         "password" => {
-            let opened = grant::password::run(&app, client, requested.clone(), &mut form, from).await?;
-            (opened.grant, Some(opened.user))
+            let opened = grant::password::run(&app, client, requested, &mut form, from).await?;
+            (opened.grant, None, Some(opened.user))
         }
         _ => return Err(Error::UnsupportedGrantType),
     };
 
-    // A refresh may ask for less than the session has; the session keeps it all (RFC 6749 §6).
-    let scope = grant.scope.narrowed_to(requested.as_ref()).map_err(|_| Error::InvalidScope)?;
-    let tokens = app.issuer.tokens(&grant, Some(scope), user.as_ref())?;
+    let tokens = app.issuer.tokens(&grant, scope, user.as_ref())?;
     Ok(HttpResponse::Ok().json(tokens))
 }
 

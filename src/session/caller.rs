@@ -1,7 +1,7 @@
 //! Who stands behind an access token: the second half of authentication, after the token's own verification.
 //!
 //! A token is valid until it expires, wherever it is verified offline. Here the session is asked too, so that log-out,
-//! disabling and a change of roles take effect at once on our own routes.
+//! disabling, and a role that was taken away, take effect at once on our own routes.
 
 use super::store;
 use crate::access::Caller;
@@ -18,6 +18,7 @@ pub async fn find(app: &App, claims: Claims) -> Result<(Caller, User)> {
     let (session_id, user_id) = (claims.sid, claims.sub);
     let found = app.db.read("session.caller", move |tx| store::find_signed_in(tx, session_id, user_id)).await?;
     let user = found.ok_or(Error::InvalidToken)?;
-    let caller = Caller { user_id, session_id, scope: claims.scope, roles: user.roles.clone() };
+    let scope = app.rights.left_of(&claims.scope, &user.roles);
+    let caller = Caller { user_id, session_id, scope, roles: user.roles.clone() };
     Ok((caller, user))
 }

@@ -1,5 +1,6 @@
 //! The service over HTTP, from outside; the folders mirror `src/`.
 
+mod access;
 mod account;
 mod http;
 mod matrix;

@@ -16,7 +16,7 @@ on_both! {
             "token_endpoint": format!("{issuer}/oauth2/token"),
             "grant_types_supported": ["refresh_token"],
             "token_endpoint_auth_methods_supported": ["none"],
-            "scopes_supported": ["account"],
+            "scopes_supported": ["account", "admin"],
             "response_types_supported": [],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
