@@ -13,6 +13,7 @@ use actix_web::{App as Actix, HttpServer};
 use tracing_actix_web::TracingLogger;
 
 use crate::access::rights::Rights;
+use crate::api_key::presented::KeyNotes;
 use crate::clock::{Clock, disagreement};
 use crate::config::Config;
 use crate::db::{self, Db, Gather, Url, migrations};
@@ -52,6 +53,8 @@ pub struct App {
     pub verifier: Verifier,
     /// What users may do, by their roles.
     pub rights: Arc<Rights>,
+    /// Writes down that API keys are used.
+    pub key_notes: KeyNotes,
     /// The time outside transactions.
     pub clock: Clock,
     /// What operators scrape.
@@ -127,6 +130,7 @@ impl App {
             issuer: Issuer::new(&config, keys.ring()),
             verifier: Verifier::new(&config, keys.ring()),
             rights: Arc::new(config.rights()),
+            key_notes: KeyNotes::default(),
             mail,
             keys,
             clock,

@@ -2,6 +2,7 @@
 //! `docs/configuration.md` is made from them.
 
 mod agreement;
+mod api_keys;
 mod findings;
 mod mail;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod sources;
 mod throttle;
 mod values;
 
+pub use api_keys::ApiKeysConfig;
 pub(crate) use mail::TOKEN_PLACE;
 pub use mail::{MailConfig, Registration};
 pub use roles::RolesConfig;
@@ -63,6 +65,8 @@ pub struct Config {
     /// `oauth.scope`. Any role may be a key here; one that is none carries nothing and means what other services make of
     /// it. `account` and `admin` are words of this service, and only the role `admin` carries `admin`. docs/rights.md.
     pub roles: RolesConfig,
+    /// API keys: what programs sign in with where nobody can log in. docs/api-keys.md.
+    pub api_keys: ApiKeysConfig,
     /// How often passwords may be guessed and accounts be opened.
     pub throttle: ThrottleConfig,
     /// Mail: verification, password reset, change of address, notices.

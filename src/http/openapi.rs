@@ -62,6 +62,8 @@ pub enum Tag {
     Account,
     /// Log-in, refresh, log-out.
     Sessions,
+    /// What programs sign in with.
+    ApiKeys,
     /// The protocol of RFC 6749.
     OAuth,
     /// What verifiers and clients fetch.
@@ -69,12 +71,13 @@ pub enum Tag {
 }
 
 impl Tag {
-    const ALL: [Self; 4] = [Self::Account, Self::Sessions, Self::OAuth, Self::WellKnown];
+    const ALL: [Self; 5] = [Self::Account, Self::Sessions, Self::ApiKeys, Self::OAuth, Self::WellKnown];
 
     fn name(self) -> &'static str {
         match self {
             Self::Account => "account",
             Self::Sessions => "sessions",
+            Self::ApiKeys => "api-keys",
             Self::OAuth => "oauth",
             Self::WellKnown => "well-known",
         }
@@ -84,6 +87,7 @@ impl Tag {
         match self {
             Self::Account => "Open an account, read it, change it.",
             Self::Sessions => "Log in, stay logged in, log out.",
+            Self::ApiKeys => "Keys for programs that act for a user where nobody can log in.",
             Self::OAuth => "The token endpoint, for clients that speak OAuth 2.",
             Self::WellKnown => "Public documents for verifiers and clients; cacheable, readable from any origin.",
         }
@@ -291,6 +295,7 @@ fn refusals(row: &Route) -> Vec<Error> {
     }
     errors.extend(match caller {
         Caller::AnyToken | Caller::Account => bearer::refusals(),
+        Caller::AccountOrKey => bearer::refusals_to_read(),
         Caller::Admin => bearer::refusals_to_administer(),
         Caller::Anyone | Caller::AnyoneAnywhere | Caller::RefreshToken => Vec::new(),
     });
@@ -303,7 +308,7 @@ fn refusals(row: &Route) -> Vec<Error> {
 fn reads_cookie(caller: Caller) -> bool {
     match caller {
         Caller::AnyToken | Caller::RefreshToken => true,
-        Caller::Anyone | Caller::AnyoneAnywhere | Caller::Account | Caller::Admin => false,
+        Caller::Anyone | Caller::AnyoneAnywhere | Caller::Account | Caller::AccountOrKey | Caller::Admin => false,
     }
 }
 
@@ -314,6 +319,7 @@ fn security(caller: Caller) -> Value {
         Caller::RefreshToken => json!([{"cookie": []}, {}]),
         Caller::AnyToken => json!([{"bearer": []}, {"cookie": []}, {}]),
         Caller::Account => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}]),
+        Caller::AccountOrKey => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}, {"api_key": []}]),
         Caller::Admin => json!([{"bearer": []}, {"oauth2": [Scope::ADMIN]}]),
     }
 }
@@ -336,6 +342,12 @@ fn security_schemes() -> Value {
                  must come from a page of the service's own or of an allowed origin, or carry `X-Requested-With`.",
                 cookie::NAME_OVER_HTTP,
             ),
+        },
+        "api_key": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "An API key with the scope `account`; `Authorization: Bearer` carries one as well.",
         },
         "oauth2": {
             "type": "oauth2",
