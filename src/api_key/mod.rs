@@ -11,6 +11,7 @@
 //! Owns: api_keys, api_key_sources.  Emits: ApiKeyCreated, ApiKeyRotated, ApiKeyRevoked, ApiKeysRevoked, ApiKeyRefused,
 //! ApiKeyMoved.
 
+pub mod administer;
 pub mod create;
 pub mod key;
 pub mod list;
