@@ -99,7 +99,7 @@ fn session(runtime: &Runtime, app: &App) -> RefreshToken {
     let accepted = NewPassword::accept(password.clone(), 8, &email, "").expect("a good one");
     runtime.block_on(async {
         // A second pass finds the user of the first.
-        drop(administer::create(&app.db, &app.hasher, email.clone(), None, &accepted, Roles::user()).await);
+        drop(administer::create(&app.db, &app.hasher, email.clone(), None, Some(&accepted), Roles::user()).await);
         let terms = Terms::first_party(app, None);
         log_in(app, email, &password, terms, Origin::default()).await.expect("the user is there").grant.refresh_token
     })

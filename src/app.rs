@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use tracing_actix_web::TracingLogger;
 
+use crate::access::rights::Rights;
+use crate::api_key::presented::KeyNotes;
 use crate::clock::{Clock, disagreement};
 use crate::config::Config;
 use crate::db::{self, Db, Gather, Url, migrations};
@@ -48,6 +51,10 @@ pub struct App {
     pub issuer: Issuer,
     /// Verifies our own.
     pub verifier: Verifier,
+    /// What users may do, by their roles.
+    pub rights: Arc<Rights>,
+    /// Writes down that API keys are used.
+    pub key_notes: KeyNotes,
     /// The time outside transactions.
     pub clock: Clock,
     /// What operators scrape.
@@ -122,6 +129,8 @@ impl App {
             hasher: Hasher::start(&config.hashing, metrics.clone())?,
             issuer: Issuer::new(&config, keys.ring()),
             verifier: Verifier::new(&config, keys.ring()),
+            rights: Arc::new(config.rights()),
+            key_notes: KeyNotes::default(),
             mail,
             keys,
             clock,

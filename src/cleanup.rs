@@ -1,5 +1,5 @@
 //! What leaves by itself: sessions that have ended, one-time tokens that have expired, audit events that are older than they
-//! are kept for, attempts that are forgotten, and devices and addresses that were not seen for long.
+//! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, and API keys that have ended.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use diesel::QueryResult;
 
 use crate::account::one_time;
+use crate::api_key::{self, ApiKeyId, SourceId};
 use crate::app::App;
 use crate::audit::{self, EventId};
 use crate::clock::{Clock, Timestamp};
@@ -95,11 +96,21 @@ pub struct Removed {
     pub one_time_tokens: usize,
     pub throttles: usize,
     pub known_sources: usize,
+    pub api_keys: usize,
+    pub api_key_sources: usize,
 }
 
 impl Removed {
     /// Nothing.
-    pub const NOTHING: Self = Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0 };
+    pub const NOTHING: Self = Self {
+        sessions: 0,
+        audit_events: 0,
+        one_time_tokens: 0,
+        throttles: 0,
+        known_sources: 0,
+        api_keys: 0,
+        api_key_sources: 0,
+    };
 }
 
 /// Makes a pass now and then, until it is dropped.
@@ -111,13 +122,16 @@ pub async fn run(app: &App) {
         let outcome = pass(&app.db, &app.config, &app.clock, &app.metrics).await;
         let is_well = match outcome {
             Ok(Some(Removed::NOTHING) | None) => true,
-            Ok(Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })) => {
+            Ok(Some(removed)) => {
+                let Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, .. } = removed;
                 tracing::info!(
                     sessions,
                     audit_events,
                     one_time_tokens,
                     throttles,
                     known_sources,
+                    api_keys = removed.api_keys,
+                    api_key_sources = removed.api_key_sources,
                     "removed what has ended"
                 );
                 true
@@ -174,7 +188,7 @@ async fn attempt(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> 
 /// # Errors
 /// The database's; what was removed until then stays removed.
 pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<Removed, db::Error> {
-    let Limits { sessions, audit_events, throttles, known_sources } = limits;
+    let Limits { sessions, audit_events, throttles, known_sources, .. } = limits;
     let table = Table { name: "sessions", units: ["cleanup.look_at_sessions", "cleanup.sessions"], metrics };
     let sessions = table
         .sweep(
@@ -216,7 +230,33 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
             move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
         )
         .await?;
-    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })
+    let (api_keys, api_key_sources) = sweep_api_keys(leader, limits, metrics).await?;
+    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, api_keys, api_key_sources })
+}
+
+/// Keys that have ended stay for as long as sessions that have; where a key was used from is forgotten as devices are.
+async fn sweep_api_keys(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<(usize, usize), db::Error> {
+    let Limits { sessions: ended, known_sources: unseen, .. } = limits;
+    let table = Table { name: "api_keys", units: ["cleanup.look_at_api_keys", "cleanup.api_keys"], metrics };
+    let keys = table
+        .sweep(
+            leader,
+            ApiKeyId::least(BEGINNING),
+            move |tx, after| api_key::look_for_ended(tx, after, ended, LOOK),
+            move |tx, ids| api_key::delete_ended(tx, ids, ended),
+        )
+        .await?;
+    let units = ["cleanup.look_at_api_key_sources", "cleanup.api_key_sources"];
+    let table = Table { name: "api_key_sources", units, metrics };
+    let sources = table
+        .sweep(
+            leader,
+            SourceId::least(BEGINNING),
+            move |tx, after| api_key::look_for_unseen_sources(tx, after, unseen, LOOK),
+            move |tx, ids| api_key::delete_unseen_sources(tx, ids, unseen),
+        )
+        .await?;
+    Ok((keys, sources))
 }
 
 /// A table that rows leave.

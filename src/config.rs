@@ -2,16 +2,20 @@
 //! `docs/configuration.md` is made from them.
 
 mod agreement;
+mod api_keys;
 mod findings;
 mod mail;
 #[cfg(test)]
 mod reference;
+mod roles;
 mod sources;
 mod throttle;
 mod values;
 
+pub use api_keys::ApiKeysConfig;
 pub(crate) use mail::TOKEN_PLACE;
 pub use mail::{MailConfig, Registration};
+pub use roles::RolesConfig;
 pub(crate) use sources::one_line;
 pub use sources::{Error, Sources};
 pub use throttle::ThrottleConfig;
@@ -57,6 +61,12 @@ pub struct Config {
     pub hashing: HashingConfig,
     /// The token endpoint.
     pub oauth: OAuthConfig,
+    /// What each role carries: scope words, separated by spaces, which users with the role get in their tokens besides
+    /// `oauth.scope`. Any role may be a key here; one that is none carries nothing and means what other services make of
+    /// it. `account` and `admin` are words of this service, and only the role `admin` carries `admin`. docs/rights.md.
+    pub roles: RolesConfig,
+    /// API keys: what programs sign in with where nobody can log in. docs/api-keys.md.
+    pub api_keys: ApiKeysConfig,
     /// How often passwords may be guessed and accounts be opened.
     pub throttle: ThrottleConfig,
     /// Mail: verification, password reset, change of address, notices.
@@ -298,7 +308,8 @@ pub struct OAuthConfig {
     pub default_client: String,
     /// Further public clients that may name themselves at the token endpoint.
     pub public_clients: Vec<String>,
-    /// The scope of a session, unless less is asked for. `account` opens the user's own account here.
+    /// The scope of every session, whatever its user's roles are, unless less is asked for. `account` opens the user's
+    /// own account here.
     #[schemars(with = "String")]
     pub scope: Scope,
 }

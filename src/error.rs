@@ -55,6 +55,9 @@ pub enum Error {
     /// The address has an account already.
     #[error("an account with this e-mail address exists")]
     EmailTaken,
+    /// The user has as many API keys as one may have.
+    #[error("this account has as many API keys as one may have; revoke one first")]
+    ApiKeyLimit,
     /// The body is larger than any legitimate one.
     #[error("the body is larger than {} bytes", crate::http::body::MAX_BODY_BYTES)]
     PayloadTooLarge,
@@ -76,6 +79,9 @@ pub enum Error {
     /// RFC 6749 §5.2: a scope that is malformed or wider than what was granted.
     #[error("the scope is malformed or exceeds what was granted")]
     InvalidScope,
+    /// RFC 8693 §2.2.2: a token for another service than those that this one issues tokens for.
+    #[error("tokens are issued for no such audience")]
+    InvalidTarget,
     /// RFC 6749 §5.2: an unknown client, or one that authenticated and should not have.
     #[error("the client is unknown")]
     InvalidClient,
@@ -122,6 +128,7 @@ impl Error {
             | Self::HeadersTooLarge
             | Self::UnsupportedGrantType
             | Self::InvalidScope
+            | Self::InvalidTarget
             | Self::InvalidClient => "invalid_request",
             Self::InvalidFields(_) => "invalid_field",
             Self::InvalidCredentials => "invalid_credentials",
@@ -132,6 +139,7 @@ impl Error {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::EmailTaken => "email_taken",
+            Self::ApiKeyLimit => "api_key_limit",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::TooManyRequests(_) => "too_many_requests",
@@ -144,9 +152,11 @@ impl Error {
     /// The status of the problem document.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidRequest(_) | Self::UnsupportedGrantType | Self::InvalidScope | Self::InvalidOneTimeToken => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::InvalidRequest(_)
+            | Self::UnsupportedGrantType
+            | Self::InvalidScope
+            | Self::InvalidTarget
+            | Self::InvalidOneTimeToken => StatusCode::BAD_REQUEST,
             Self::InvalidFields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InvalidCredentials
             | Self::MissingToken
@@ -156,7 +166,7 @@ impl Error {
             Self::InsufficientScope(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::EmailTaken => StatusCode::CONFLICT,
+            Self::EmailTaken | Self::ApiKeyLimit => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -172,12 +182,15 @@ impl Error {
     pub fn oauth(&self) -> (StatusCode, &'static str) {
         let bad_request = StatusCode::BAD_REQUEST;
         match self {
-            Self::InvalidRequest(_) | Self::InvalidFields(_) | Self::EmailTaken | Self::InvalidOneTimeToken => {
-                (bad_request, "invalid_request")
-            }
+            Self::InvalidRequest(_)
+            | Self::InvalidFields(_)
+            | Self::EmailTaken
+            | Self::ApiKeyLimit
+            | Self::InvalidOneTimeToken => (bad_request, "invalid_request"),
             Self::InvalidCredentials | Self::InvalidGrant => (bad_request, "invalid_grant"),
             Self::UnsupportedGrantType => (bad_request, "unsupported_grant_type"),
             Self::InvalidScope => (bad_request, "invalid_scope"),
+            Self::InvalidTarget => (bad_request, "invalid_target"),
             Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
             Self::MissingToken | Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InsufficientScope(_) | Self::Forbidden(_) => (StatusCode::FORBIDDEN, "access_denied"),

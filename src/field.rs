@@ -1,6 +1,7 @@
 //! Values that arrive as fields of a request: parsed once at the edge, into types that cannot be wrong afterwards.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -120,6 +121,34 @@ impl FromField for bool {
     }
 
     const OPTIONAL: bool = true;
+}
+
+/// A span of time in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub Duration);
+
+/// More than anything here may take: ten years.
+const MAX_SECONDS: u64 = 3650 * 24 * 3600;
+
+impl FromField for Seconds {
+    fn from_field(value: Option<Value>) -> Result<Self, Invalid> {
+        let Some(value) = value else { return Err(Invalid::MISSING) };
+        if !value.is_number() {
+            return Err(Invalid::new("wrong_type", "this field is a number of seconds"));
+        }
+        let seconds = value.as_u64().filter(|seconds| *seconds <= MAX_SECONDS);
+        let seconds = seconds
+            .ok_or(Invalid::new("out_of_range", "this field is a whole number of seconds, at most ten years"))?;
+        Ok(Self(Duration::from_secs(seconds)))
+    }
+
+    fn from_text(_: String) -> Result<Self, Invalid> {
+        Err(Invalid::new("wrong_type", "this field is a number of seconds"))
+    }
+
+    fn schema() -> schemars::Schema {
+        schemars::json_schema!({"type": "integer", "minimum": 0, "maximum": MAX_SECONDS})
+    }
 }
 
 /// Text for people: a name, a label. Trimmed, NFC, 1 to 200 characters, none of them a control character.

@@ -18,13 +18,14 @@
 //!
 //! # Where things are
 //!
-//! Features: [`account`], [`mail`], [`session`], [`token`], [`oauth`], [`throttle`], [`audit`], [`cleanup`]. Rules that know
-//! neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
+//! Features: [`account`], [`mail`], [`session`], [`token`], [`oauth`], [`api_key`], [`throttle`], [`audit`], [`cleanup`]. Rules that know
+//! neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`], [`api_key::rules`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
 //! [`hasher`], [`jobs`], [`machine`]. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
 //! [`telemetry`], [`cli`].
 
 pub mod access;
 pub mod account;
+pub mod api_key;
 pub mod app;
 pub mod audit;
 pub mod cleanup;

@@ -223,6 +223,11 @@ metrics! {
             "other_client", "scope_exceeded"
         )
     } = "signet_refreshes_total", "Refreshes, by the row of the state table that answered.";
+    api_key_uses: counters {
+        outcome: outcomes!(
+            "success", "mangled", "unknown", "wrong_secret", "superseded", "revoked", "expired", "owner_disabled"
+        )
+    } = "signet_api_key_uses_total", "API keys that were presented, to be exchanged or by themselves, by outcome.";
     throttled: counters { limit: Known(&crate::throttle::bucket::Limit::NAMES) } =
         "signet_throttled_total", "Requests answered 429, by the limit that they met.";
     reuse_detections: counter {} = "signet_token_reuse_total",
@@ -263,7 +268,9 @@ metrics! {
         "Attempts to send a mail: sent, failed (to be tried again) or given up; dropped: there was nothing to send any more.";
     mails_waiting: gauge {} = "signet_mails_waiting", "Mails in the outbox when this instance last looked.";
     purged_rows: counters {
-        table: Known(&["sessions", "audit_events", "one_time_tokens", "throttles", "known_sources"])
+        table: Known(&[
+            "sessions", "audit_events", "one_time_tokens", "throttles", "known_sources", "api_keys", "api_key_sources"
+        ])
     } =
         "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";
     purge_duration: seconds {} =

@@ -10,10 +10,11 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as Service};
 
-use self::Caller::{Account, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
+use self::Caller::{Account, AccountOrKey, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
 use self::RateLimit::{Guesses, Mails, Registrations, Unlimited};
 use crate::account::change_email::{self, confirm};
 use crate::account::{change_password, forgot_password, me, register, reset_password, verify_email};
+use crate::api_key as keys;
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::openapi::Operation;
@@ -53,6 +54,10 @@ pub enum Caller {
     AnyToken,
     /// An access token with the scope `account`, of a session that is alive.
     Account,
+    /// The same, or an API key with the scope `account`, or a token that one was exchanged for: to read, and no more.
+    AccountOrKey,
+    /// An access token with the scope `admin`, of a session that is alive, whose user has the role `admin` now.
+    Admin,
 }
 
 /// What keeps a caller from trying too often. `docs/abuse.md` has the numbers.
@@ -81,13 +86,18 @@ pub const PUBLIC: &[Route] = &[
     post("/v1/auth/login", Anyone, Guesses, login::describe, || web::to(login::handle)),
     post("/v1/auth/refresh", RefreshToken, Unlimited, refresh::describe, || web::to(refresh::handle)),
     post("/v1/auth/logout", AnyToken, Unlimited, logout::describe, || web::to(logout::handle)),
-    get("/v1/auth/me", Account, Unlimited, me::describe_show, || web::to(me::show)),
+    get("/v1/auth/me", AccountOrKey, Unlimited, me::describe_show, || web::to(me::show)),
     patch("/v1/auth/me", Account, Unlimited, me::describe_change, || web::to(me::change)),
     post("/v1/auth/change-password", Account, Guesses, change_password::describe, || web::to(change_password::handle)),
     post("/v1/auth/change-email", Account, Guesses, change_email::describe, || web::to(change_email::handle)),
     post("/v1/auth/change-email/confirm", Anyone, Unlimited, confirm::describe, || web::to(confirm::handle)),
     get("/v1/auth/sessions", Account, Unlimited, list::describe, || web::to(list::handle)),
     delete("/v1/auth/sessions/{id}", Account, Unlimited, revoke::describe, || web::to(revoke::handle)),
+    get("/v1/auth/api-keys", Account, Unlimited, keys::list::describe, || web::to(keys::list::handle)),
+    post("/v1/auth/api-keys", Account, Unlimited, keys::create::describe, || web::to(keys::create::handle)),
+    delete("/v1/auth/api-keys", Account, Unlimited, keys::revoke::describe_all, || web::to(keys::revoke::all)),
+    delete("/v1/auth/api-keys/{id}", Account, Unlimited, keys::revoke::describe, || web::to(keys::revoke::handle)),
+    post("/v1/auth/api-keys/{id}/rotate", Account, Unlimited, keys::rotate::describe, || web::to(keys::rotate::handle)),
     post("/oauth2/token", Anyone, Guesses, token::describe, || web::to(token::handle)),
     get("/.well-known/jwks.json", AnyoneAnywhere, Unlimited, jwks::describe, || web::to(jwks::handle)),
     get("/.well-known/oauth-authorization-server", AnyoneAnywhere, Unlimited, metadata::describe, || {

@@ -1,7 +1,8 @@
 //! What a caller may do: pure rules, known to neither HTTP nor the database.
 
 mod caller;
+pub mod rights;
 pub mod role;
 pub mod scope;
 
-pub use caller::Caller;
+pub use caller::{Caller, NoAdministrator};

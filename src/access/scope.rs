@@ -11,6 +11,7 @@ use crate::db::types::text_column;
 #[derive(
     Clone,
     Debug,
+    Default,
     PartialEq,
     Eq,
     Serialize,
@@ -22,9 +23,6 @@ use crate::db::types::text_column;
 #[serde(try_from = "String", into = "String")]
 pub struct Scope(String);
 
-/// The most bytes of a scope.
-const MAX_BYTES: usize = 512;
-
 /// The text is not a scope: a character that RFC 6749 §3.3 excludes, or too long.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a scope is a list of words separated by spaces")]
@@ -35,12 +33,21 @@ pub struct Malformed;
 pub struct Exceeded;
 
 impl Scope {
+    /// The most bytes of a scope.
+    pub(crate) const MAX_BYTES: usize = 512;
     /// Opens the user's own account at Signet: profile, password, sessions.
     pub const ACCOUNT: &'static str = "account";
+    /// Administers Signet, in the hands of whoever has the role [`Roles::ADMIN`](super::role::Roles::ADMIN).
+    pub const ADMIN: &'static str = "admin";
 
     /// Just [`Scope::ACCOUNT`].
     pub fn account() -> Self {
         Self(Self::ACCOUNT.to_owned())
+    }
+
+    /// Just [`Scope::ADMIN`].
+    pub fn admin() -> Self {
+        Self(Self::ADMIN.to_owned())
     }
 
     /// The words, separated by spaces.
@@ -56,6 +63,22 @@ impl Scope {
     /// Whether `word` is in it.
     pub fn contains(&self, word: &str) -> bool {
         self.0.split(' ').any(|own| own == word)
+    }
+
+    /// The words, in order.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.split(' ').filter(|word| !word.is_empty())
+    }
+
+    /// Those of the words that are to stay.
+    pub fn only(&self, stays: impl Fn(&str) -> bool) -> Self {
+        Self(self.words().filter(|word| stays(word)).collect::<Vec<_>>().join(" "))
+    }
+
+    /// The words of both.
+    pub fn joined_with(&self, other: &Self) -> Self {
+        let words: std::collections::BTreeSet<&str> = self.words().chain(other.words()).collect();
+        Self(words.into_iter().collect::<Vec<_>>().join(" "))
     }
 
     /// What is left when only `requested` is wanted; all of it if nothing in particular is.
@@ -83,7 +106,7 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let allowed = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-        if text.len() > MAX_BYTES || !text.bytes().all(|b| b == b' ' || allowed(b)) {
+        if text.len() > Self::MAX_BYTES || !text.bytes().all(|b| b == b' ' || allowed(b)) {
             return Err(Malformed);
         }
         let words: std::collections::BTreeSet<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
@@ -132,6 +155,10 @@ mod tests {
         assert_eq!(scope("b a  b").as_str(), "a b");
         assert!(scope("").is_empty());
         assert!(!scope("accounts").contains("account"));
+        assert_eq!(scope("").words().count(), 0);
+        assert_eq!(scope("b a").joined_with(&scope("c a")).as_str(), "a b c");
+        assert_eq!(scope("").joined_with(&scope("")).as_str(), "");
+        assert_eq!(scope("a b c").only(|word| word != "b").as_str(), "a c");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::mail::Outbox;
 use crate::session::{self, RevokedReason};
 use crate::throttle;
 
-/// Makes an account with these roles and no session.
+/// Makes an account with these roles and no session. Without a password nobody logs in to it: it is a service's.
 ///
 /// # Errors
 /// [`Error::EmailTaken`], or whatever keeps the database or the hasher from answering.
@@ -28,10 +28,13 @@ pub async fn create(
     hasher: &Hasher,
     email: Email,
     name: Option<String>,
-    password: &NewPassword,
+    password: Option<&NewPassword>,
     roles: Roles,
 ) -> Result<User> {
-    let password_hash = hasher.hash(password.password(), Origin::command_line().address).await?;
+    let password_hash = match password {
+        Some(password) => hasher.hash(password.password(), Origin::command_line().address).await?,
+        None => hasher.nobodys_hash().as_ref().to_owned(),
+    };
     // Whoever makes an account for somebody vouches for the address.
     let new = NewUser { email, name, password_hash, roles, is_verified: true, logs_in: false };
     let created = db

@@ -11,13 +11,13 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{Error, Result};
 use crate::field::{Patch, Text};
-use crate::http::bearer::Account;
+use crate::http::bearer::{Account, Reader};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 
 /// Answers 200 with the user as they are now.
-pub async fn show(Account { user, .. }: Account) -> HttpResponse {
+pub async fn show(Reader { user }: Reader) -> HttpResponse {
     HttpResponse::Ok().json(user)
 }
 

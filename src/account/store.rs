@@ -9,7 +9,7 @@ use super::{User, UserId};
 use crate::access::role::Roles;
 use crate::clock::Timestamp;
 use crate::db::schema::users;
-use crate::db::{Cached, Tx, on};
+use crate::db::{Cached, Conn, Tx, on};
 
 /// A user's columns as clients may see them.
 #[derive(Queryable, Selectable)]
@@ -64,6 +64,17 @@ pub(crate) fn find_standing(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<S
     let found: Option<(UserRow, i64)> =
         on!(tx.conn, |c| query.select((UserRow::as_select(), users::access_version)).first(c).optional())?;
     Ok(found.map(|(row, access_version)| Standing { user: row.into(), access_version }))
+}
+
+/// Locks an active user until the transaction ends, so that what is counted of theirs stays so; tells whether there is one.
+/// (SQLite's transaction holds the only write lock already.)
+pub(crate) fn lock_active(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
+    let query = users::table.find(id).filter(users::is_active).select(users::id);
+    let found: Option<UserId> = match tx.conn {
+        Conn::Pg(c) => query.for_no_key_update().first(c).optional()?,
+        Conn::Sqlite(c) => query.first(c).optional()?,
+    };
+    Ok(found.is_some())
 }
 
 pub(crate) fn find_id_by_email(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Option<UserId>> {

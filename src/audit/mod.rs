@@ -6,8 +6,11 @@ use diesel::prelude::*;
 use serde_json::json;
 
 use crate::access::role::Roles;
+use crate::access::scope::Scope;
 use crate::account::UserId;
 use crate::account::one_time::Purpose;
+use crate::api_key::ApiKeyId;
+use crate::api_key::rules::Refusal;
 use crate::clock::Timestamp;
 use crate::db::schema::audit_events;
 use crate::db::types::{Document, id};
@@ -72,6 +75,18 @@ pub enum Event {
     PasswordChangeFailed { user: UserId, session: SessionId },
     /// A user ended one of their other sessions.
     SessionRevoked { user: UserId, session: SessionId, by: SessionId },
+    /// A user made an API key; without a session an operator did, or ended it.
+    ApiKeyCreated { user: UserId, session: Option<SessionId>, key: ApiKeyId, scope: Scope },
+    /// A user gave an API key a new secret; the one before it goes on for so long.
+    ApiKeyRotated { user: UserId, session: SessionId, key: ApiKeyId, overlap_seconds: u64 },
+    /// A user revoked an API key.
+    ApiKeyRevoked { user: UserId, session: Option<SessionId>, key: ApiKeyId },
+    /// A user revoked all their API keys, so many.
+    ApiKeysRevoked { user: UserId, session: Option<SessionId>, count: usize },
+    /// Somebody presented an API key that exists and does not work.
+    ApiKeyRefused { user: UserId, key: ApiKeyId, reason: Refusal },
+    /// An API key was used from where it had not been used before.
+    ApiKeyMoved { user: UserId, key: ApiKeyId },
     /// An operator set a user's roles.
     RolesChanged { user: UserId, roles: Roles },
     /// An operator disabled a user.
@@ -143,6 +158,10 @@ impl Event {
             session: None,
             detail,
         };
+        let by_either = |kind, user: &UserId, session: &Option<SessionId>, detail| match session {
+            Some(session) => own(kind, user, session, detail),
+            None => of_operator(kind, user, detail),
+        };
         match self {
             Self::Registered { user, session } => {
                 Columns { session: *session, ..by_user("user_registered", user, json!({})) }
@@ -190,6 +209,23 @@ impl Event {
             Self::SessionRevoked { user, session, by } => {
                 own("session_revoked", user, session, json!({"by_session": by}))
             }
+            Self::ApiKeyCreated { user, session, key, scope } => {
+                by_either("api_key_created", user, session, json!({"key_id": key, "scope": scope}))
+            }
+            Self::ApiKeyRotated { user, session, key, overlap_seconds } => {
+                own("api_key_rotated", user, session, json!({"key_id": key, "overlap_seconds": overlap_seconds}))
+            }
+            Self::ApiKeyRevoked { user, session, key } => {
+                by_either("api_key_revoked", user, session, json!({"key_id": key}))
+            }
+            Self::ApiKeysRevoked { user, session, count } => {
+                by_either("api_keys_revoked", user, session, json!({"count": count}))
+            }
+            // Whoever it was, it was not shown to be the user.
+            Self::ApiKeyRefused { user, key, reason } => {
+                of_operator("authn_api_key_fail", user, json!({"key_id": key, "reason": reason.as_str()}))
+            }
+            Self::ApiKeyMoved { user, key } => by_user("authn_api_key_new_source", user, json!({"key_id": key})),
             Self::RolesChanged { user, roles } => of_operator("authz_roles_change", user, json!({"roles": roles})),
             Self::UserDisabled { user } => of_operator("user_disabled", user, json!({})),
             Self::UserEnabled { user } => of_operator("user_enabled", user, json!({})),

@@ -15,10 +15,13 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     }
     let db = open_database(&config)?;
     match block_on(cleanup::pass(&db, &config, &Clock::system(), &Metrics::default()))?? {
-        Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources }) => {
+        Some(removed) => {
+            let Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, api_keys, .. } = removed;
+            let places = removed.api_key_sources;
             println!(
                 "removed: {sessions} session(s), {audit_events} audit event(s), {one_time_tokens} one-time token(s), \
-                 {throttles} throttle(s), {known_sources} known source(s)"
+                 {throttles} throttle(s), {known_sources} known source(s), {api_keys} API key(s), \
+                 {places} place(s) that a key was used from"
             );
         }
         None => println!("nothing done: another instance is at it"),

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod api_keys;
 mod backup;
 mod check;
 mod cleanup;
@@ -56,6 +57,9 @@ enum Command {
     /// Create and invite users, set their roles, passwords and addresses, disable and enable them
     #[command(subcommand)]
     Users(users::Command),
+    /// Make API keys for services, list and end users' keys
+    #[command(subcommand)]
+    ApiKeys(api_keys::Command),
     /// End sessions
     #[command(subcommand)]
     Sessions(sessions::Command),
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Healthcheck(arguments) => healthcheck::run(path, &arguments),
         Command::Keys(command) => keys::run(path, command),
         Command::Users(command) => users::run(path, command),
+        Command::ApiKeys(command) => api_keys::run(path, command),
         Command::Sessions(command) => sessions::run(path, command),
         Command::Backup(arguments) => backup::run(path, &arguments),
         Command::Cleanup => cleanup::run(path),

@@ -30,6 +30,9 @@ pub(super) enum Command {
         /// A role, such as admin; may be given several times
         #[arg(long = "role", value_name = "ROLE", default_value = Roles::USER)]
         roles: Vec<String>,
+        /// A program's account: it gets no password, so nobody logs in; make it a key with `signet api-keys create`
+        #[arg(long)]
+        service: bool,
     },
     /// Set a user's roles, in place of the ones they have; takes effect at the next refresh
     SetRole {
@@ -85,11 +88,11 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
     let config = config_of_command(path)?;
     let db = open_database(&config)?;
     match command {
-        Command::Create { email, name, roles } => {
+        Command::Create { email, name, roles, service } => {
             let (email, roles) = (address(&email)?, Roles::try_from(roles)?);
-            let password = new_password(&config, &email)?;
+            let password = if service { None } else { Some(new_password(&config, &email)?) };
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
-            let user = block_on(administer::create(&db, &hasher, email, name, &password, roles))??;
+            let user = block_on(administer::create(&db, &hasher, email, name, password.as_ref(), roles))??;
             println!("{}  {}  {}", user.id, user.email, user.roles);
         }
         Command::SetRole { email, roles } => {

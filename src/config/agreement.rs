@@ -11,7 +11,7 @@ impl Config {
     /// on the database can read them, so the pepper goes in by way of the same hash that guards each password: guessing it
     /// costs no less here.
     pub fn agreement(&self) -> String {
-        let Self { token, session, password, hashing, oauth, registration, throttle, .. } = self;
+        let Self { token, session, password, hashing, oauth, roles, api_keys, registration, throttle, .. } = self;
         let pepper = match argon2::Params::new(hashing.memory_kib, hashing.iterations, hashing.parallelism, None) {
             Ok(params) if !hashing.pepper.0.is_empty() => {
                 let mut digest = [0; 32];
@@ -23,7 +23,7 @@ impl Config {
         };
         let cost = (hashing.memory_kib, hashing.iterations, hashing.parallelism, pepper);
         let accounts = (registration, password, cost, throttle);
-        let shared = format!("{:?}", (&self.issuer, self.audience(), token, session, accounts, oauth));
+        let shared = format!("{:?}", (&self.issuer, self.audience(), token, session, accounts, oauth, roles, api_keys));
         let digest = Sha256::digest(shared);
         digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -50,6 +50,7 @@ mod tests {
             "token.access_ttl = '1h'",
             "hashing.iterations = 3",
             "throttle.free_guesses = 6",
+            "roles.user = 'read'",
         ] {
             assert_ne!(agreement(&format!("issuer = 'https://id.example'\n{shared}")), plain, "{shared}");
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Config, Registration, TracesConfig};
+use crate::access::role::Roles;
 use crate::access::scope::Scope;
 use crate::db::Url;
 
@@ -81,6 +82,8 @@ impl Config {
                 &format!("public.allowed_origins: `{origin}` does not read like https://app.example"),
             );
         }
+        findings.extend(self.roles.findings(&self.oauth.scope));
+        findings.extend(self.api_keys.findings());
         findings.extend(self.throttle.findings());
         findings.extend(self.mail.findings(&self.issuer));
         findings.extend(self.traces.findings());
@@ -107,8 +110,8 @@ impl Config {
         warn(hashing.max_wait.0 <= LONG_WAIT, "hashing.max_wait: longer than 10s; clients have gone by then");
         warn(self.database.max_wait.0 <= LONG_WAIT, "database.max_wait: longer than 10s; clients have gone by then");
         warn(
-            self.oauth.scope.contains(Scope::ACCOUNT),
-            "oauth.scope: without `account` no user can reach their own account",
+            self.rights().grant(None, &Roles::user()).contains(Scope::ACCOUNT),
+            "oauth.scope: without `account`, here or in roles.user, no user can reach their own account",
         );
         warn(
             session.grace < session.idle_ttl,
@@ -143,6 +146,7 @@ impl Config {
                 &format!("public.allowed_origins: `{origin}` is not https: anybody on the way is that page"),
             );
         }
+        warnings.extend(self.roles.warnings());
         warnings.extend(self.throttle.warnings());
         warnings
     }
@@ -297,6 +301,7 @@ mod tests {
         let warnings = |file: &str| toml::from_str::<Config>(file).expect("parses").warnings();
         assert_eq!(warnings("issuer = 'https://id.example'"), Vec::<String>::new());
         assert_eq!(warnings("session.recovery = '0s'"), Vec::<String>::new(), "strict rotation");
+        assert_eq!(warnings("oauth.scope = 'read'\nroles.user = 'account'"), Vec::<String>::new());
         for (file, warning) in [
             ("hashing.memory_kib = 19455", "hashing: less than"),
             ("hashing.iterations = 1", "hashing: less than"),

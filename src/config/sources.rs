@@ -108,7 +108,7 @@ pub(crate) fn one_line(text: &str) -> String {
 fn refuse_unknown_keys(schema: &Schema, table: &toml::Table, path: &mut Vec<String>) -> Result<(), Error> {
     for (key, value) in table {
         path.push(key.clone());
-        let Some(sub) = schema["properties"].get(key) else {
+        let Some(sub) = member(schema, key) else {
             return Err(unknown_key(&path.join(".")));
         };
         if let (toml::Value::Table(table), true) = (value, sub.get("properties").is_some()) {
@@ -117,6 +117,13 @@ fn refuse_unknown_keys(schema: &Schema, table: &toml::Table, path: &mut Vec<Stri
         path.pop();
     }
     Ok(())
+}
+
+/// What a key of a table stands for: one of those that there are, or where the table takes any, as `[roles]` does, that.
+fn member<'a>(schema: &'a Schema, key: &str) -> Option<&'a Schema> {
+    schema["properties"]
+        .get(key)
+        .or_else(|| schema["additionalProperties"].as_object().map(|_| &schema["additionalProperties"]))
 }
 
 fn unknown_key(key: &str) -> Error {
@@ -153,7 +160,7 @@ fn set_from_environment(schema: &Schema, table: &mut toml::Table, name: &str, va
     let path: Vec<&str> = variable.split("__").collect();
     let mut sub = schema;
     for key in &path {
-        sub = sub["properties"].get(key).ok_or_else(|| {
+        sub = member(sub, key).ok_or_else(|| {
             let Error(text) = unknown_key(&path.join("."));
             Error(format!("{name}: {text}"))
         })?;
@@ -245,6 +252,16 @@ mod tests {
             "SIGNET_SESION__GRACE: there is no key `sesion.grace`; did you mean `session.grace`?"
         );
         assert!(error("wholly_different_thing = 1", &[]).contains("docs/configuration.md"));
+    }
+
+    #[test]
+    fn a_role_of_any_name_is_a_key() {
+        let environment = [("SIGNET_ROLES__ON_CALL", "page"), ("SIGNET_ROLES__USER", "read")];
+        let config = sources("[roles]\nsupport-2 = 'tickets'", &environment).config().expect("valid");
+        let rights = |roles: &str| config.rights().grant(None, &roles.parse().expect("roles")).to_string();
+        assert_eq!(rights("on_call support-2 user"), "account page read tickets");
+        let error = sources("[roles.user]\nx = 1", &[]).config().expect_err("no scope").0;
+        assert!(!error.contains('\n'), "{error}");
     }
 
     #[test]

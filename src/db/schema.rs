@@ -151,6 +151,43 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{Binary, Nullable, Text};
+    use crate::db::types::{Key, Moment};
+
+    api_keys (id) {
+        id -> Key,
+        user_id -> Key,
+        name -> Text,
+        handle -> Binary,
+        secret_digest -> Binary,
+        previous_digest -> Nullable<Binary>,
+        previous_expires_at -> Nullable<Moment>,
+        scope -> Text,
+        created_at -> Moment,
+        issued_at -> Moment,
+        expires_at -> Moment,
+        revoked_at -> Nullable<Moment>,
+        secret_used_at -> Nullable<Moment>,
+        last_used_at -> Nullable<Moment>,
+        last_refused_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Text;
+    use crate::db::types::{Key, Moment};
+
+    api_key_sources (id) {
+        id -> Key,
+        api_key_id -> Key,
+        source -> Text,
+        seen_at -> Moment,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(api_keys -> users (user_id));
+diesel::allow_tables_to_appear_in_same_query!(users, api_keys, api_key_sources);
 diesel::allow_tables_to_appear_in_same_query!(users, sessions);
 diesel::allow_tables_to_appear_in_same_query!(users, known_sources);

@@ -1,23 +1,46 @@
-//! Callers that present an access token (RFC 6750 §2.1). In the header only: a token in a URL or a body is ignored.
+//! Callers that present an access token (RFC 6750 §2.1) or an API key. In a header only: a token in a URL or a body is ignored.
+//!
+//! A key is presented as `X-API-Key` or as a Bearer token. It reaches what only reads; whatever manages an account demands a
+//! session, of a key as of a token that a key was exchanged for. A value of `X-API-Key` that is no key of ours is somebody
+//! else's: gateways have keys by that name.
 
 use std::borrow::Cow;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderName};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
+use zeroize::Zeroizing;
 
-use crate::access::Caller;
 use crate::access::scope::Scope;
+use crate::access::{Caller, NoAdministrator};
 use crate::account::User;
+use crate::api_key;
+use crate::api_key::key::ApiKey;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::http::origin::Origin;
 use crate::session;
+use crate::token::claims::Holder;
 
 /// A caller who may reach their own account here: verified, signed in still, and with the scope `account`.
 pub struct Account {
     /// Who asks, for decisions.
+    pub caller: Caller,
+    /// Their account as it is now.
+    pub user: User,
+}
+
+/// A caller who may read what is their user's own: like [`Account`], or an API key, or a token that one was exchanged for.
+pub struct Reader {
+    /// Their account as it is now.
+    pub user: User,
+}
+
+/// A caller who administers Signet: signed in still, with the role `admin` as of now and the scope `admin`.
+pub struct Admin {
+    /// Who asks, for decisions and for the trail.
     pub caller: Caller,
     /// Their account as it is now.
     pub user: User,
@@ -29,32 +52,114 @@ impl FromRequest for Account {
 
     fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
         let http = http.clone();
+        Box::pin(async move { authenticate(application(&http), &http).await })
+    }
+}
+
+impl FromRequest for Admin {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let http = http.clone();
         Box::pin(async move {
-            let app = http.app_data::<Data<App>>().expect("every listener carries the application");
-            authenticate(app, &http).await
+            let (caller, user) = signed_in(application(&http), &http).await?;
+            caller.administers().map_err(|lacking| match lacking {
+                NoAdministrator::WithoutRole => ADMINISTRATORS_ONLY,
+                NoAdministrator::WithoutScope => Error::InsufficientScope(Scope::ADMIN),
+            })?;
+            Ok(Self { caller, user })
         })
     }
 }
 
-/// Verifies the token and finds who stands behind it.
+impl FromRequest for Reader {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let http = http.clone();
+        Box::pin(async move {
+            let (user, may) = match identify(application(&http), &http).await? {
+                Identified::Session(caller, user) => (user, caller.may(Scope::ACCOUNT)),
+                Identified::ApiKey { user, scope } => (user, scope.contains(Scope::ACCOUNT)),
+            };
+            if may { Ok(Self { user }) } else { Err(Error::InsufficientScope(Scope::ACCOUNT)) }
+        })
+    }
+}
+
+fn application(http: &HttpRequest) -> &Data<App> {
+    http.app_data::<Data<App>>().expect("every listener carries the application")
+}
+
+/// Verifies the token, finds who stands behind it, and demands the scope `account`.
 ///
 /// # Errors
-/// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::InsufficientScope`].
+/// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::Forbidden`] for API keys, [`Error::InsufficientScope`].
 pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<Account> {
-    let token = presented(http)?;
-    let claims = app.verifier.verify(&token, app.clock.now()).map_err(|_| Error::InvalidToken)?;
-    let (caller, user) = session::caller::find(app, claims).await?;
+    let (caller, user) = signed_in(app, http).await?;
     if !caller.may(Scope::ACCOUNT) {
         return Err(Error::InsufficientScope(Scope::ACCOUNT));
     }
     Ok(Account { caller, user })
 }
 
-const TWICE: Error = Error::InvalidRequest(Cow::Borrowed("there is more than one Authorization header"));
+async fn signed_in(app: &App, http: &HttpRequest) -> Result<(Caller, User)> {
+    match identify(app, http).await? {
+        Identified::Session(caller, user) => Ok((caller, user)),
+        Identified::ApiKey { .. } => Err(NOT_BY_KEY),
+    }
+}
 
-/// What [`authenticate`] can say about a request.
-pub fn refusals() -> [Error; 4] {
-    [TWICE, Error::MissingToken, Error::InvalidToken, Error::InsufficientScope(Scope::ACCOUNT)]
+/// Who stands behind what a request presents.
+enum Identified {
+    Session(Caller, User),
+    ApiKey { user: User, scope: Scope },
+}
+
+async fn identify(app: &App, http: &HttpRequest) -> Result<Identified> {
+    let token = match presented(http)? {
+        Credential::ApiKey(key) => {
+            let from = Origin::extract(http).await?;
+            let holder = api_key::presented::authenticate(app, &key, &from).await?.ok_or(Error::InvalidToken)?;
+            return Ok(Identified::ApiKey { user: holder.user, scope: holder.scope });
+        }
+        Credential::AccessToken(token) => token,
+    };
+    let claims = app.verifier.verify(&token, app.clock.now()).map_err(|_| Error::InvalidToken)?;
+    match claims.holder().ok_or(Error::InvalidToken)? {
+        Holder::Session(id) => {
+            let (caller, user) = session::caller::find(app, id, &claims).await?;
+            Ok(Identified::Session(caller, user))
+        }
+        Holder::ApiKey(id) => {
+            let (user, scope) = api_key::presented::find(app, id, claims.sub, &claims.scope).await?;
+            Ok(Identified::ApiKey { user, scope })
+        }
+    }
+}
+
+const TWICE: Error = Error::InvalidRequest(Cow::Borrowed("there is more than one Authorization or X-API-Key header"));
+
+const TWO: Error = Error::InvalidRequest(Cow::Borrowed("there is an API key beside the Authorization header"));
+const NOT_BY_KEY: Error = Error::Forbidden("an API key does not reach this; log in");
+const ADMINISTRATORS_ONLY: Error = Error::Forbidden("this is for administrators");
+
+/// What [`Reader`] can say about a request.
+pub fn refusals_to_read() -> Vec<Error> {
+    vec![TWICE, TWO, Error::MissingToken, Error::InvalidToken, Error::InsufficientScope(Scope::ACCOUNT)]
+}
+
+/// What [`Account`] can say about a request.
+pub fn refusals() -> Vec<Error> {
+    refusals_to_read().into_iter().chain([NOT_BY_KEY]).collect()
+}
+
+/// What [`Admin`] can say about a request.
+pub fn refusals_to_administer() -> Vec<Error> {
+    let lacking = Error::InsufficientScope(Scope::ADMIN);
+    vec![TWICE, TWO, Error::MissingToken, Error::InvalidToken, NOT_BY_KEY, ADMINISTRATORS_ONLY, lacking]
 }
 
 /// Whether there is an `Authorization` header at all.
@@ -62,7 +167,27 @@ pub fn is_presented(http: &HttpRequest) -> bool {
     http.headers().contains_key(header::AUTHORIZATION)
 }
 
-fn presented(http: &HttpRequest) -> Result<String> {
+/// What a request presents.
+enum Credential {
+    AccessToken(String),
+    ApiKey(Zeroizing<String>),
+}
+
+/// The header for API keys.
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+fn presented(http: &HttpRequest) -> Result<Credential> {
+    let sent = http.headers().get_all(API_KEY).filter_map(|value| value.to_str().ok());
+    let mut ours = sent.filter(|value| ApiKey::is_meant(value));
+    match (ours.next(), is_presented(http)) {
+        (None, _) => bearer(http),
+        (Some(_), true) => Err(TWO),
+        (Some(_), false) if ours.next().is_some() => Err(TWICE),
+        (Some(key), false) => Ok(Credential::ApiKey(Zeroizing::new(key.to_owned()))),
+    }
+}
+
+fn bearer(http: &HttpRequest) -> Result<Credential> {
     let mut values = http.headers().get_all(header::AUTHORIZATION);
     let value = values.next().ok_or(Error::MissingToken)?;
     if values.next().is_some() {
@@ -73,5 +198,6 @@ fn presented(http: &HttpRequest) -> Result<String> {
     if !scheme.eq_ignore_ascii_case("Bearer") {
         return Err(Error::MissingToken);
     }
-    Ok(token.trim_start_matches(' ').to_owned())
+    let token = token.trim_start_matches(' ').to_owned();
+    Ok(if ApiKey::is_meant(&token) { Credential::ApiKey(token.into()) } else { Credential::AccessToken(token) })
 }

@@ -62,6 +62,8 @@ pub enum Tag {
     Account,
     /// Log-in, refresh, log-out.
     Sessions,
+    /// What programs sign in with.
+    ApiKeys,
     /// The protocol of RFC 6749.
     OAuth,
     /// What verifiers and clients fetch.
@@ -69,12 +71,13 @@ pub enum Tag {
 }
 
 impl Tag {
-    const ALL: [Self; 4] = [Self::Account, Self::Sessions, Self::OAuth, Self::WellKnown];
+    const ALL: [Self; 5] = [Self::Account, Self::Sessions, Self::ApiKeys, Self::OAuth, Self::WellKnown];
 
     fn name(self) -> &'static str {
         match self {
             Self::Account => "account",
             Self::Sessions => "sessions",
+            Self::ApiKeys => "api-keys",
             Self::OAuth => "oauth",
             Self::WellKnown => "well-known",
         }
@@ -84,6 +87,7 @@ impl Tag {
         match self {
             Self::Account => "Open an account, read it, change it.",
             Self::Sessions => "Log in, stay logged in, log out.",
+            Self::ApiKeys => "Keys for programs that act for a user where nobody can log in.",
             Self::OAuth => "The token endpoint, for clients that speak OAuth 2.",
             Self::WellKnown => "Public documents for verifiers and clients; cacheable, readable from any origin.",
         }
@@ -289,26 +293,22 @@ fn refusals(row: &Route) -> Vec<Error> {
     if caller != Caller::AnyoneAnywhere {
         errors.extend([Error::Overloaded { retry_after_seconds: 1 }, Error::Unavailable]);
     }
-    if reads_bearer(caller) {
-        errors.extend(bearer::refusals());
-    }
+    errors.extend(match caller {
+        Caller::AnyToken | Caller::Account => bearer::refusals(),
+        Caller::AccountOrKey => bearer::refusals_to_read(),
+        Caller::Admin => bearer::refusals_to_administer(),
+        Caller::Anyone | Caller::AnyoneAnywhere | Caller::RefreshToken => Vec::new(),
+    });
     if reads_cookie(caller) {
         errors.extend([cookie::MISSING, cookie::FOREIGN_PAGE, Error::InvalidGrant]);
     }
     errors
 }
 
-fn reads_bearer(caller: Caller) -> bool {
-    match caller {
-        Caller::AnyToken | Caller::Account => true,
-        Caller::Anyone | Caller::AnyoneAnywhere | Caller::RefreshToken => false,
-    }
-}
-
 fn reads_cookie(caller: Caller) -> bool {
     match caller {
         Caller::AnyToken | Caller::RefreshToken => true,
-        Caller::Anyone | Caller::AnyoneAnywhere | Caller::Account => false,
+        Caller::Anyone | Caller::AnyoneAnywhere | Caller::Account | Caller::AccountOrKey | Caller::Admin => false,
     }
 }
 
@@ -319,6 +319,8 @@ fn security(caller: Caller) -> Value {
         Caller::RefreshToken => json!([{"cookie": []}, {}]),
         Caller::AnyToken => json!([{"bearer": []}, {"cookie": []}, {}]),
         Caller::Account => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}]),
+        Caller::AccountOrKey => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}, {"api_key": []}]),
+        Caller::Admin => json!([{"bearer": []}, {"oauth2": [Scope::ADMIN]}]),
     }
 }
 
@@ -328,7 +330,8 @@ fn security_schemes() -> Value {
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "An access token with the scope `account` (RFC 9068), of a session that has not ended.",
+            "description": "An access token (RFC 9068) of a session that has not ended, with the scope `account`, or `admin` for \
+                 what is below `/v1/admin`.",
         },
         "cookie": {
             "type": "apiKey",
@@ -340,13 +343,19 @@ fn security_schemes() -> Value {
                 cookie::NAME_OVER_HTTP,
             ),
         },
+        "api_key": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "An API key with the scope `account`; `Authorization: Bearer` carries one as well.",
+        },
         "oauth2": {
             "type": "oauth2",
             "description": "Works where `oauth.password_grant` is switched on; the user name is the e-mail address.",
             "flows": {"password": {
                 "tokenUrl": "/oauth2/token",
                 "refreshUrl": "/oauth2/token",
-                "scopes": {Scope::ACCOUNT: "The user's own account."},
+                "scopes": {Scope::ACCOUNT: "The user's own account.", Scope::ADMIN: "Everybody's, for administrators."},
             }},
         },
     })

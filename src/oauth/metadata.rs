@@ -9,6 +9,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use serde::Serialize;
 
+use super::grant::token_exchange;
 use crate::app::App;
 use crate::config::Config;
 use crate::http::openapi::{Operation, Tag};
@@ -30,7 +31,7 @@ pub(crate) struct Metadata {
 impl Metadata {
     fn new(config: &Config) -> Self {
         let issuer = config.issuer.clone();
-        let mut grants = vec!["refresh_token"];
+        let mut grants = vec!["refresh_token", token_exchange::GRANT_TYPE];
         if config.oauth.password_grant {
             grants.push("password");
         }
@@ -40,7 +41,7 @@ impl Metadata {
             issuer,
             grant_types_supported: grants,
             token_endpoint_auth_methods_supported: vec!["none"],
-            scopes_supported: config.oauth.scope.as_str().split(' ').map(str::to_owned).collect(),
+            scopes_supported: config.rights().all().words().map(str::to_owned).collect(),
             response_types_supported: vec![],
             subject_types_supported: vec!["public"],
             id_token_signing_alg_values_supported: vec!["ES256"],

@@ -40,7 +40,7 @@ pub struct Grant {
     pub user_id: UserId,
     /// The roles as they are under the row's lock.
     pub roles: crate::access::role::Roles,
-    /// The whole scope of the session.
+    /// What the session may do: what was granted to it, as far as the user's roles still carry it.
     pub scope: Scope,
     /// `client_id`.
     pub client_id: String,

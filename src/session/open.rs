@@ -1,5 +1,7 @@
 //! Opens a session for a user whose identity was just proven, and writes the answer that carries its first tokens.
 
+use std::sync::Arc;
+
 use actix_web::web::Data;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use diesel::QueryResult;
@@ -9,6 +11,7 @@ use super::family::Rules;
 use super::store::{self, NewSession};
 use super::token::RefreshToken;
 use super::{Grant, SessionId};
+use crate::access::rights::Rights;
 use crate::access::scope::Scope;
 use crate::account::User;
 use crate::account::store::Standing;
@@ -26,8 +29,10 @@ use crate::token::issue::Tokens;
 pub struct Terms {
     /// The client that the session is bound to.
     pub client_id: String,
-    /// What it may at most do.
-    pub scope: Scope,
+    /// What is asked for; if nothing in particular is, all that the user's roles carry.
+    pub requested: Option<Scope>,
+    /// What roles carry.
+    pub rights: Arc<Rights>,
     /// The user's name for it.
     pub label: Option<String>,
     /// How long it lives.
@@ -41,7 +46,8 @@ impl Terms {
     pub fn first_party(app: &App, label: Option<Text>) -> Self {
         Self {
             client_id: app.config.oauth.default_client.clone(),
-            scope: app.config.oauth.scope.clone(),
+            requested: None,
+            rights: Arc::clone(&app.rights),
             label: label.map(Text::into_string),
             rules: app.rules(),
             device: Device::default(),
@@ -73,6 +79,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Or
     let refresh_token = RefreshToken::generate();
     let expires_at = tx.now + terms.rules.max_ttl;
     let idle_expires_at = (tx.now + terms.rules.idle_ttl).min(expires_at);
+    let scope = terms.rights.grant(terms.requested.as_ref(), &user.roles);
     let session_id: SessionId = store::insert_session(
         tx,
         &NewSession {
@@ -82,7 +89,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Or
             idle_expires_at,
             expires_at,
             client_id: &terms.client_id,
-            scope: &terms.scope,
+            scope: &scope,
             amr: AMR_PASSWORD,
             address: from.address.map(|address| address.to_string()),
             user_agent: from.user_agent.as_deref(),
@@ -93,7 +100,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Or
         session_id,
         user_id: user.id,
         roles: user.roles.clone(),
-        scope: terms.scope.clone(),
+        scope,
         client_id: terms.client_id.clone(),
         auth_time: tx.now,
         amr: AMR_PASSWORD.to_owned(),

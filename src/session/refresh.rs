@@ -5,6 +5,8 @@
 //!
 //! Owns: sessions.  Emits: TokenReused, ResponseRecovered.
 
+use std::sync::Arc;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -15,6 +17,7 @@ use super::rotation::{Ask, Rotated};
 use super::store::{self, Locked};
 use super::token::{Nonce, RefreshToken};
 use super::{Grant, RevokedReason};
+use crate::access::rights::Rights;
 use crate::access::scope::Scope;
 use crate::app::App;
 use crate::audit::{self, Event};
@@ -136,15 +139,16 @@ pub async fn refresh(app: &App, presented: RefreshToken, conditions: Conditions,
         Err(error) => (error.code(), Err(error)),
     };
     count(app, label);
-    granted
+    // What the row has is what was granted at log-in; the roles are those of now.
+    granted.map(|grant| Grant { scope: app.rights.left_of(&grant.scope, &grant.roles), ..grant })
 }
 
 async fn look_up(app: &App, presented: RefreshToken, conditions: Conditions, from: Origin) -> Result<Outcome> {
-    let rules = app.rules();
+    let (rules, rights) = (app.rules(), Arc::clone(&app.rights));
     if let Some(grant) = rotate_at_once(app, &presented, &conditions, &rules).await? {
         return Ok(Outcome::Rotated(grant));
     }
-    Ok(app.db.tx("session.refresh", move |tx| decide(tx, &presented, &conditions, &rules, &from)).await?)
+    Ok(app.db.tx("session.refresh", move |tx| decide(tx, &presented, &conditions, &rules, &rights, &from)).await?)
 }
 
 /// The happy path: the current token, nothing else to decide. `None` if it is not that, or if a scope is asked for, which
@@ -195,6 +199,7 @@ fn decide(
     presented: &RefreshToken,
     conditions: &Conditions,
     rules: &Rules,
+    rights: &Rights,
     from: &Origin,
 ) -> QueryResult<Outcome> {
     let Some(locked) = store::lock_session(tx, presented.handle_digest())? else {
@@ -203,7 +208,7 @@ fn decide(
     if conditions.client_id.as_ref().is_some_and(|client_id| *client_id != locked.client_id) {
         return Ok(Outcome::OtherClient);
     }
-    let reaches = locked.scope.narrowed_to(conditions.scope.as_ref()).is_ok();
+    let reaches = rights.left_of(&locked.scope, &locked.roles).narrowed_to(conditions.scope.as_ref()).is_ok();
     match locked.family.judge(&presented.secret_digest(), tx.now, rules) {
         Verdict::Dead(cause) => Ok(Outcome::Dead(cause)),
         Verdict::Rotate | Verdict::Repeat(_) | Verdict::Recover if !reaches => Ok(Outcome::ScopeExceeded),

@@ -49,7 +49,8 @@ impl Whence {
 }
 
 impl Source {
-    fn around(address: IpAddr) -> Self {
+    /// The source that an address belongs to, whoever stands behind it.
+    pub(crate) fn around(address: IpAddr) -> Self {
         let (own, wider) = match address {
             IpAddr::V4(_) => (32, 24),
             IpAddr::V6(_) => (64, 48),

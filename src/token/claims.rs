@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::access::role::Roles;
 use crate::access::scope::Scope;
 use crate::account::UserId;
+use crate::api_key::ApiKeyId;
 use crate::session::SessionId;
 
-/// What an access token says. Every claim is demanded when one is verified here, but for those that configuration adds.
+/// What an access token says. Every claim is demanded when one is verified here, but for those that configuration adds; and a
+/// token is either a session's or an API key's, with all the claims of the one and none of the other.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Claims {
     /// The issuer, byte for byte as configured.
@@ -32,11 +34,17 @@ pub struct Claims {
     /// The user's roles at the time of issue (RFC 9068 §2.2.3.1).
     pub roles: Roles,
     /// The session.
-    pub sid: SessionId,
-    /// Seconds since 1970 at which the user proved who they are.
-    pub auth_time: i64,
-    /// How (RFC 8176).
-    pub amr: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<SessionId>,
+    /// Of a session: seconds since 1970 at which the user proved who they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// Of a session: how (RFC 8176).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amr: Option<Vec<String>>,
+    /// The API key that the token was given in exchange for: no user was there, so nothing is said of when and how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<ApiKeyId>,
     /// Only if configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -46,4 +54,24 @@ pub struct Claims {
     /// Only if configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+/// In what capacity a token speaks for its user, and by what it can be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A user who logged in.
+    Session(SessionId),
+    /// A program that exchanged its key.
+    ApiKey(ApiKeyId),
+}
+
+impl Claims {
+    /// Who holds the token; `None` if its claims are those of neither, or of both.
+    pub fn holder(&self) -> Option<Holder> {
+        match (self.sid, self.auth_time, &self.amr, self.key_id) {
+            (Some(session), Some(_), Some(_), None) => Some(Holder::Session(session)),
+            (None, None, None, Some(key)) => Some(Holder::ApiKey(key)),
+            _ => None,
+        }
+    }
 }

@@ -10,9 +10,12 @@ use serde::Serialize;
 
 use super::claims::Claims;
 use super::keyring::Keyring;
+use crate::access::role::Roles;
 use crate::access::scope::Scope;
 use crate::account::store as accounts;
 use crate::account::{User, UserId};
+use crate::api_key::presented::Holder;
+use crate::clock::Timestamp;
 use crate::config::{Config, ExtraClaim};
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -60,6 +63,23 @@ impl Drop for Tokens {
     }
 }
 
+/// The token answer to an exchange (RFC 8693 §2.2.1).
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct Exchanged {
+    access_token: String,
+    /// Always `urn:ietf:params:oauth:token-type:access_token`.
+    issued_token_type: &'static str,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// Whole seconds that the access token is valid: no longer than the key.
+    expires_in: u64,
+    /// What the access token may do.
+    scope: Scope,
+}
+
+/// How RFC 8693 §3 calls an access token.
+pub(crate) const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
+
 impl Issuer {
     /// Issues with the keys of `ring`, whichever they are at the time.
     pub fn new(config: &Config, ring: Arc<ArcSwap<Keyring>>) -> Self {
@@ -101,34 +121,76 @@ impl Issuer {
         })
     }
 
+    /// A short access token in exchange for a key, and no refresh token: the key is there to be exchanged again. It reaches
+    /// `scope`, and never lives longer than the key.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if no key may sign now.
+    pub(crate) fn exchanged(&self, holder: &Holder, scope: Scope, client_id: String) -> Result<Exchanged> {
+        let common =
+            self.claims((holder.user.id, &holder.user.roles), holder.now, scope.clone(), client_id, Some(&holder.user));
+        let latest = holder.expires_at.as_seconds().max(common.iat + 1);
+        let claims = Claims { key_id: Some(holder.key_id), exp: common.exp.min(latest), ..common };
+        Ok(Exchanged {
+            access_token: self.sign(&claims, holder.now)?,
+            issued_token_type: ACCESS_TOKEN_TYPE,
+            token_type: "Bearer",
+            expires_in: u64::try_from(claims.exp - claims.iat).expect("a token ends after it begins"),
+            scope,
+        })
+    }
+
     fn access_token(&self, grant: &Grant, scope: Scope, user: Option<&User>) -> Result<String> {
-        let iat = grant.granted_at.as_seconds();
-        let wants = |claim| self.extra_claims.contains(&claim);
+        let common = self.claims((grant.user_id, &grant.roles), grant.granted_at, scope, grant.client_id.clone(), user);
         let claims = Claims {
+            sid: Some(grant.session_id),
+            auth_time: Some(grant.auth_time.as_seconds()),
+            amr: Some(grant.amr.split(' ').map(str::to_owned).collect()),
+            ..common
+        };
+        self.sign(&claims, grant.granted_at)
+    }
+
+    /// What a session's token and an API key's have in common.
+    fn claims(
+        &self,
+        (sub, roles): (UserId, &Roles),
+        at: Timestamp,
+        scope: Scope,
+        client_id: String,
+        user: Option<&User>,
+    ) -> Claims {
+        let iat = at.as_seconds();
+        let wants = |claim| self.extra_claims.contains(&claim);
+        Claims {
             iss: self.issuer.clone(),
-            sub: grant.user_id,
+            sub,
             aud: self.audience.clone(),
             exp: iat + i64::try_from(self.access_ttl.as_secs()).expect("at most 30 days"),
             iat,
             nbf: None,
             jti: URL_SAFE_NO_PAD.encode(random::bytes::<16>()),
-            client_id: grant.client_id.clone(),
+            client_id,
             scope,
-            roles: grant.roles.clone(),
-            sid: grant.session_id,
-            auth_time: grant.auth_time.as_seconds(),
-            amr: grant.amr.split(' ').map(str::to_owned).collect(),
+            roles: roles.clone(),
+            sid: None,
+            auth_time: None,
+            amr: None,
+            key_id: None,
             email: user.filter(|_| wants(ExtraClaim::Email)).map(|user| user.email.clone()),
             email_verified: user.filter(|_| wants(ExtraClaim::EmailVerified)).map(|user| user.is_verified),
             name: user.filter(|_| wants(ExtraClaim::Name)).and_then(|user| user.name.clone()),
-        };
+        }
+    }
+
+    fn sign(&self, claims: &Claims, at: Timestamp) -> Result<String> {
         let ring = self.ring.load();
-        let Some(signer) = ring.signer(grant.granted_at) else {
+        let Some(signer) = ring.signer(at) else {
             tracing::error!("no key may sign now, so no token can be issued");
             return Err(Error::Unavailable);
         };
         let _span = tracing::info_span!(target: SPANS, "sign", signet.kid = signer.kid).entered();
-        signer.signing.sign(&claims).map_err(|error| {
+        signer.signing.sign(claims).map_err(|error| {
             tracing::error!(%error, kid = signer.kid, "could not sign an access token");
             Error::Internal
         })

@@ -69,8 +69,8 @@ impl Verifier {
         let claims =
             jsonwebtoken::decode::<Claims>(token, &key.verifying, &self.validation).map_err(|_| Invalid)?.claims;
         let latest = (now + CLOCK_SKEW).as_seconds();
-        let begins = claims.iat.max(claims.auth_time).max(claims.nbf.unwrap_or(claims.iat));
-        if now.as_seconds() >= claims.exp || begins > latest {
+        let begins = claims.iat.max(claims.auth_time.unwrap_or(claims.iat)).max(claims.nbf.unwrap_or(claims.iat));
+        if now.as_seconds() >= claims.exp || begins > latest || claims.holder().is_none() {
             return Err(Invalid);
         }
         Ok(claims)
@@ -89,6 +89,7 @@ mod tests {
     use super::*;
     use crate::access::role::Roles;
     use crate::account::UserId;
+    use crate::api_key::ApiKeyId;
     use crate::session::SessionId;
     use crate::token::key_file;
     use crate::token::keyring::Key;
@@ -115,9 +116,10 @@ mod tests {
             client_id: String::new(),
             scope: crate::access::scope::Scope::account(),
             roles: Roles::user(),
-            sid: SessionId::new(NOW),
-            auth_time: SECONDS,
-            amr: vec!["pwd".to_owned()],
+            sid: Some(SessionId::new(NOW)),
+            auth_time: Some(SECONDS),
+            amr: Some(vec!["pwd".to_owned()]),
+            key_id: None,
             email: None,
             email_verified: None,
             name: None,
@@ -144,11 +146,45 @@ mod tests {
         let skew = i64::try_from(CLOCK_SKEW.as_secs()).expect("short");
         for begin in [
             |claims: &mut Claims, at| claims.iat = at,
-            |claims: &mut Claims, at| claims.auth_time = at,
+            |claims: &mut Claims, at| claims.auth_time = Some(at),
             |claims: &mut Claims, at| claims.nbf = Some(at),
         ] {
             assert!(is_valid(|claims| begin(claims, SECONDS + skew)));
             assert!(!is_valid(|claims| begin(claims, SECONDS + skew + 1)));
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_sessions_or_an_api_keys_and_wholly_so() {
+        fn of_key(claims: &mut Claims) {
+            (claims.sid, claims.auth_time, claims.amr) = (None, None, None);
+            claims.key_id = Some(ApiKeyId::new(NOW));
+        }
+        assert!(is_valid(|_| {}));
+        assert!(is_valid(of_key));
+        for change in [
+            (|claims| claims.sid = None) as fn(&mut Claims),
+            |claims| claims.auth_time = None,
+            |claims| claims.amr = None,
+            |claims| claims.key_id = Some(ApiKeyId::new(NOW)),
+            |claims| {
+                of_key(claims);
+                claims.key_id = None;
+            },
+            |claims| {
+                of_key(claims);
+                claims.sid = Some(SessionId::new(NOW));
+            },
+            |claims| {
+                of_key(claims);
+                claims.auth_time = Some(SECONDS);
+            },
+            |claims| {
+                of_key(claims);
+                claims.amr = Some(Vec::new());
+            },
+        ] {
+            assert!(!is_valid(change));
         }
     }
 

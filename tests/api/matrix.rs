@@ -1,105 +1,227 @@
 //! Every route × every actor: who may call what, in full. A new row in `routes.rs` fails here until it is written down.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use signet::config::{Config, Quota};
 use signet::routes::{MANAGEMENT, PUBLIC, RateLimit};
 
+use super::api_key::exchange;
 use crate::support::mailbox;
 use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
 
-/// The actors, in the order of the columns below.
-const ACTORS: [&str; 7] =
-    ["anonymous", "junk token", "user", "user with narrow scope", "logged-out user", "disabled user", "expired token"];
+/// Who calls. `other user` calls with the ids of things that belong to `user`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Actor {
+    Anonymous,
+    JunkToken,
+    User,
+    OtherUser,
+    UnverifiedUser,
+    UserWithNarrowScope,
+    LoggedOutUser,
+    DisabledUser,
+    ExpiredToken,
+    Admin,
+    ApiKey,
+    ApiKeyWithoutScope,
+    ExchangedToken,
+}
+use Actor::{
+    Admin, Anonymous, ApiKey, ApiKeyWithoutScope, DisabledUser, ExchangedToken, ExpiredToken, JunkToken, LoggedOutUser,
+    OtherUser, UnverifiedUser, User, UserWithNarrowScope,
+};
 
-/// Method, path, and the status for each actor.
-const ANSWERS: &[(&str, &str, [u16; 7])] = &[
-    ("POST", "/v1/auth/register", [201; 7]),
-    ("POST", "/v1/auth/verify-email", [400; 7]),
-    ("POST", "/v1/auth/verify-email/resend", [202; 7]),
-    ("POST", "/v1/auth/forgot-password", [202; 7]),
-    ("POST", "/v1/auth/reset-password", [400; 7]),
-    ("POST", "/v1/auth/login", [200; 7]),
-    // The actor's access token is of no use here; the refresh token in the body is the actor's own.
-    ("POST", "/v1/auth/refresh", [400, 401, 200, 200, 401, 401, 200]),
-    ("POST", "/v1/auth/logout", [400, 401, 204, 403, 401, 401, 401]),
-    ("GET", "/v1/auth/me", [401, 401, 200, 403, 401, 401, 401]),
-    ("PATCH", "/v1/auth/me", [401, 401, 200, 403, 401, 401, 401]),
-    ("POST", "/v1/auth/change-password", [401, 401, 204, 403, 401, 401, 401]),
-    ("POST", "/v1/auth/change-email", [401, 401, 202, 403, 401, 401, 401]),
-    ("POST", "/v1/auth/change-email/confirm", [400; 7]),
-    ("GET", "/v1/auth/sessions", [401, 401, 200, 403, 401, 401, 401]),
-    ("DELETE", "/v1/auth/sessions/{id}", [401, 401, 204, 403, 401, 401, 401]),
-    ("POST", "/oauth2/token", [400, 400, 200, 200, 400, 400, 200]),
-    ("GET", "/.well-known/jwks.json", [200; 7]),
-    ("GET", "/.well-known/oauth-authorization-server", [200; 7]),
-    ("GET", "/.well-known/openid-configuration", [200; 7]),
+/// In the order of the columns below.
+const ACTORS: [Actor; 13] = [
+    Anonymous,
+    JunkToken,
+    User,
+    OtherUser,
+    UnverifiedUser,
+    UserWithNarrowScope,
+    LoggedOutUser,
+    DisabledUser,
+    ExpiredToken,
+    Admin,
+    ApiKey,
+    ApiKeyWithoutScope,
+    ExchangedToken,
 ];
 
-/// An actor in a world of its own, so that no answer depends on another.
-struct World {
-    server: Server,
-    client: Client,
-    refresh_token: Option<String>,
-    sid: String,
+type Statuses = [u16; ACTORS.len()];
+
+/// Whoever it is.
+const fn anyone(status: u16) -> Statuses {
+    [status; ACTORS.len()]
 }
 
-fn world(backend: Backend, actor: &str) -> World {
-    world_with(backend, actor, |_| {})
+/// Whoever is signed in, by a session and for their account.
+const fn account(ok: u16) -> Statuses {
+    [401, 401, ok, ok, ok, 403, 401, 401, 401, ok, 403, 403, 403]
 }
 
-fn world_with(backend: Backend, actor: &str, change: impl FnOnce(&mut signet::config::Config)) -> World {
-    let server = Server::start_with(backend, |config| {
-        change(config);
+/// The same, for what has an id and an owner.
+const fn owner(ok: u16) -> Statuses {
+    [401, 401, ok, 404, ok, 403, 401, 401, 401, ok, 403, 403, 403]
+}
+
+/// Whoever may read their account, be it by a key.
+const fn reader(ok: u16) -> Statuses {
+    [401, 401, ok, ok, ok, 403, 401, 401, 401, ok, ok, 403, ok]
+}
+
+/// Method, path, and the status for each actor.
+const ANSWERS: &[(&str, &str, Statuses)] = &[
+    ("POST", "/v1/auth/register", anyone(201)),
+    ("POST", "/v1/auth/verify-email", anyone(400)),
+    ("POST", "/v1/auth/verify-email/resend", anyone(202)),
+    ("POST", "/v1/auth/forgot-password", anyone(202)),
+    ("POST", "/v1/auth/reset-password", anyone(400)),
+    ("POST", "/v1/auth/login", anyone(200)),
+    // The actor's access token is of no use here; the refresh token in the body is the actor's own, and keys have none.
+    ("POST", "/v1/auth/refresh", [400, 401, 200, 200, 200, 200, 401, 401, 200, 200, 400, 400, 400]),
+    // A key without the scope is sent as `X-API-Key`, which no more ends a session than its absence.
+    ("POST", "/v1/auth/logout", [400, 401, 204, 204, 204, 403, 401, 401, 401, 204, 403, 400, 403]),
+    ("GET", "/v1/auth/me", reader(200)),
+    ("PATCH", "/v1/auth/me", account(200)),
+    ("POST", "/v1/auth/change-password", account(204)),
+    ("POST", "/v1/auth/change-email", account(202)),
+    ("POST", "/v1/auth/change-email/confirm", anyone(400)),
+    ("GET", "/v1/auth/sessions", account(200)),
+    ("DELETE", "/v1/auth/sessions/{id}", owner(204)),
+    ("GET", "/v1/auth/api-keys", account(200)),
+    ("POST", "/v1/auth/api-keys", account(201)),
+    ("DELETE", "/v1/auth/api-keys", account(204)),
+    ("DELETE", "/v1/auth/api-keys/{id}", owner(204)),
+    ("POST", "/v1/auth/api-keys/{id}/rotate", owner(200)),
+    // A refresh, or of a key's holder an exchange, for which a token that was exchanged before is none.
+    ("POST", "/oauth2/token", [400, 400, 200, 200, 200, 200, 400, 400, 200, 200, 200, 200, 400]),
+    ("GET", "/.well-known/jwks.json", anyone(200)),
+    ("GET", "/.well-known/oauth-authorization-server", anyone(200)),
+    ("GET", "/.well-known/openid-configuration", anyone(200)),
+];
+
+/// A service that limits nobody, so that one serves all actors, each with users of their own.
+fn service(backend: Backend, change: impl FnOnce(&mut Config)) -> Server {
+    Server::start_with(backend, |config| {
+        let many = Quota::of(1_000_000, Duration::from_secs(3600));
+        (config.throttle.registrations, config.throttle.mails) = (many, many);
         config.oauth.password_grant = true;
         mailbox::into_folder(config);
         config.oauth.scope = "account read".parse().expect("a scope");
-    });
-    let anonymous = server.client();
-    anonymous.register("somebody@example.com");
-    if actor == "anonymous" {
-        return World { server, client: anonymous, refresh_token: None, sid: "x".to_owned() };
-    }
-    if actor == "junk token" {
-        return World {
-            server,
-            client: anonymous.bearer("junk"),
-            refresh_token: Some("junk".to_owned()),
-            sid: "x".to_owned(),
-        };
-    }
-    anonymous.register("actor@example.com");
-    let session = if actor == "user with narrow scope" {
-        let fields =
-            [("grant_type", "password"), ("username", "actor@example.com"), ("password", PASSWORD), ("scope", "read")];
-        anonymous.form("/oauth2/token", &fields).expect(200)
-    } else {
-        anonymous.login("actor@example.com")
-    };
-    match actor {
-        "logged-out user" => {
-            drop(anonymous.post("/v1/auth/logout", &json!({"refresh_token": session.refresh_token()})).expect(204))
-        }
-        "disabled user" => drop(server.execute("UPDATE users SET is_active = false WHERE email = 'actor@example.com'")),
-        "expired token" => server.clock.advance(std::time::Duration::from_secs(3_600)),
-        _ => {}
-    }
-    let access_token = session.access_token();
-    let sid = token::decode(&access_token).1["sid"].as_str().expect("a session").to_owned();
-    World { client: anonymous.bearer(&access_token), refresh_token: Some(session.refresh_token()), sid, server }
+        change(config);
+    })
 }
 
-fn call(world: &World, method: &str, path: &str) -> u16 {
-    let World { client, server, refresh_token, sid } = world;
+/// An actor with things of their own.
+struct World<'s> {
+    server: &'s Server,
+    client: Client,
+    refresh_token: Option<String>,
+    /// What is presented for an exchange.
+    subject_token: Option<String>,
+    sid: String,
+    key_id: String,
+    /// Tells the addresses of this world from those of any other.
+    number: usize,
+}
+
+impl World<'_> {
+    fn email(&self, name: &str) -> String {
+        format!("{name}{}@example.com", self.number)
+    }
+}
+
+/// Makes `actor`, in the way that the `number` tells from all others.
+fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
+    let anonymous = server.client();
+    let email = |name: &str| format!("{name}{number}@example.com");
+    anonymous.register(&email("somebody"));
+    let nothing = || "00000000-0000-0000-0000-000000000000".to_owned();
+    let mut world = World {
+        server,
+        client: anonymous.clone(),
+        refresh_token: None,
+        subject_token: None,
+        sid: nothing(),
+        key_id: nothing(),
+        number,
+    };
+    match actor {
+        Anonymous => return world,
+        JunkToken => {
+            world.client = anonymous.bearer("junk");
+            world.refresh_token = Some("junk".to_owned());
+            return world;
+        }
+        _ => {}
+    }
+    let name = email("actor");
+    let owner = anonymous.register(&name);
+    let signed_in = anonymous.bearer(&owner.access_token());
+    let key = |scope: &str| signed_in.post("/v1/auth/api-keys", &json!({"name": "x", "scope": scope})).expect(201);
+    world.key_id = key("account").text_at("/id");
+    world.sid = token::decode(&owner.access_token()).1["sid"].as_str().expect("a session").to_owned();
+    if actor != UnverifiedUser {
+        server.execute(&format!("UPDATE users SET is_verified = true WHERE email = '{name}'"));
+    }
+    let session = match actor {
+        UserWithNarrowScope => {
+            let fields = [("grant_type", "password"), ("username", &*name), ("password", PASSWORD), ("scope", "read")];
+            anonymous.form("/oauth2/token", &fields).expect(200)
+        }
+        OtherUser => anonymous.register(&email("other")),
+        Admin => {
+            server.execute(&format!("UPDATE users SET roles = 'admin user' WHERE email = '{name}'"));
+            anonymous.login(&name)
+        }
+        _ => owner.clone(),
+    };
+    match actor {
+        LoggedOutUser => {
+            drop(anonymous.post("/v1/auth/logout", &json!({"refresh_token": session.refresh_token()})).expect(204));
+        }
+        DisabledUser => drop(server.execute(&format!("UPDATE users SET is_active = false WHERE email = '{name}'"))),
+        ExpiredToken => server.clock.advance(Duration::from_secs(3_600)),
+        _ => {}
+    }
+    let key = match actor {
+        ApiKey | ExchangedToken => Some(key("account").text_at("/key")),
+        ApiKeyWithoutScope => Some(key("read").text_at("/key")),
+        _ => None,
+    };
+    let Some(key) = key else {
+        world.client = anonymous.bearer(&session.access_token());
+        world.refresh_token = Some(session.refresh_token());
+        return world;
+    };
+    (world.client, world.subject_token) = match actor {
+        ExchangedToken => {
+            let exchanged = exchange(server, &key, &[]).expect(200).access_token();
+            (anonymous.bearer(&exchanged), Some(exchanged))
+        }
+        ApiKeyWithoutScope => (anonymous.with("x-api-key", &key), Some(key)),
+        _ => (anonymous.bearer(&key), Some(key)),
+    };
+    world
+}
+
+fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
+    let World { client, server, refresh_token, sid, key_id, .. } = world;
     let answer = match (method, path) {
-        ("POST", "/v1/auth/register") => client.post(path, &json!({"email": "new@example.com", "password": PASSWORD})),
+        ("POST", "/v1/auth/register") => client.post(path, &json!({"email": world.email("new"), "password": PASSWORD})),
         ("POST", "/v1/auth/login") => {
-            client.post(path, &json!({"email": "somebody@example.com", "password": PASSWORD}))
+            client.post(path, &json!({"email": world.email("somebody"), "password": PASSWORD}))
         }
         ("POST", "/v1/auth/refresh") => client.post(path, &json!({"refresh_token": refresh_token})),
-        ("POST", "/oauth2/token") => {
-            let token = refresh_token.clone().unwrap_or_default();
-            server.client().form(path, &[("grant_type", "refresh_token"), ("refresh_token", &token)])
-        }
+        ("POST", "/oauth2/token") => match &world.subject_token {
+            Some(subject_token) => exchange(server, subject_token, &[]),
+            None => {
+                let token = refresh_token.clone().unwrap_or_default();
+                server.client().form(path, &[("grant_type", "refresh_token"), ("refresh_token", &token)])
+            }
+        },
         ("POST", "/v1/auth/change-password") => {
             client.post(path, &json!({"current_password": PASSWORD, "new_password": "a wholly other phrase"}))
         }
@@ -111,11 +233,14 @@ fn call(world: &World, method: &str, path: &str) -> u16 {
             client.post(path, &json!({"token": "sgp_unknown", "new_password": PASSWORD}))
         }
         ("POST", "/v1/auth/forgot-password" | "/v1/auth/verify-email/resend") => {
-            client.post(path, &json!({"email": "somebody@example.com"}))
+            client.post(path, &json!({"email": world.email("somebody")}))
         }
         ("POST", "/v1/auth/change-email") => {
-            client.post(path, &json!({"new_email": "new@example.com", "password": PASSWORD}))
+            client.post(path, &json!({"new_email": world.email("new"), "password": PASSWORD}))
         }
+        ("POST", "/v1/auth/api-keys") => client.post(path, &json!({"name": "x", "scope": "account"})),
+        ("POST", "/v1/auth/api-keys/{id}/rotate") => client.post_empty(&path.replace("{id}", key_id)),
+        ("DELETE", "/v1/auth/api-keys/{id}") => client.delete(&path.replace("{id}", key_id)),
         ("PATCH", _) => client.patch(path, &json!({"name": "New"})),
         ("POST", _) => client.post_empty(path),
         ("DELETE", _) => client.delete(&path.replace("{id}", sid)),
@@ -127,12 +252,20 @@ fn call(world: &World, method: &str, path: &str) -> u16 {
 
 on_both! {
     fn each_actor_gets_the_answer_that_is_written_down(backend) {
+        let server = service(backend, |_| {});
         let mut wrong = Vec::new();
-        for (column, actor) in ACTORS.iter().enumerate() {
+        for (column, actor) in ACTORS.into_iter().enumerate() {
+            let mut number = column * 1_000;
+            let mut current = world(&server, actor, number);
             for (method, path, statuses) in ANSWERS {
-                let got = call(&world(backend, actor), method, path);
+                let got = call(&current, method, path);
                 if got != statuses[column] {
-                    wrong.push(format!("{method} {path} as {actor}: {got} instead of {}", statuses[column]));
+                    wrong.push(format!("{method} {path} as {actor:?}: {got} instead of {}", statuses[column]));
+                }
+                // What may have changed something is the last that this world was good for: no answer depends on another.
+                if (200..300).contains(&got) && *method != "GET" {
+                    number += 1;
+                    current = world(&server, actor, number);
                 }
             }
         }
@@ -141,14 +274,14 @@ on_both! {
 }
 
 /// What each limited route answers somebody who goes on and on, as the table says.
-fn go_on_and_on(world: &World, method: &str, path: &str) -> Vec<u16> {
+fn go_on_and_on(world: &World<'_>, method: &str, path: &str) -> Vec<u16> {
     let World { client, server, .. } = world;
     let wrong = "not the password";
     let attempt = |n: u32| match (method, path) {
         ("POST", "/v1/auth/register") => {
             client.post(path, &json!({"email": format!("new{n}@example.com"), "password": PASSWORD}))
         }
-        ("POST", "/v1/auth/login") => client.post(path, &json!({"email": "somebody@example.com", "password": wrong})),
+        ("POST", "/v1/auth/login") => client.post(path, &json!({"email": world.email("somebody"), "password": wrong})),
         ("POST", "/v1/auth/change-password") => {
             client.post(path, &json!({"current_password": wrong, "new_password": "a wholly other phrase"}))
         }
@@ -159,7 +292,8 @@ fn go_on_and_on(world: &World, method: &str, path: &str) -> Vec<u16> {
             client.post(path, &json!({"email": format!("new{n}@example.com")}))
         }
         ("POST", "/oauth2/token") => {
-            let fields = [("grant_type", "password"), ("username", "somebody@example.com"), ("password", wrong)];
+            let somebody = world.email("somebody");
+            let fields = [("grant_type", "password"), ("username", &*somebody), ("password", wrong)];
             server.client().form(path, &fields)
         }
         _ => panic!("{method} {path} has a limit, and nobody reaches it here yet"),
@@ -171,10 +305,11 @@ on_both! {
     fn each_route_limits_what_the_table_says_and_no_other_does(backend) {
         for route in PUBLIC {
             let (method, path) = (route.method.as_str(), route.path);
-            let world = world_with(backend, "user", |config| {
-                let few = signet::config::Quota::of(6, std::time::Duration::from_secs(3600));
+            let server = service(backend, |config| {
+                let few = Quota::of(6, Duration::from_secs(3600));
                 (config.throttle.registrations, config.throttle.mails) = (few, few);
             });
+            let world = world(&server, User, 0);
             let statuses: Vec<u16> = match route.limit {
                 RateLimit::Guesses | RateLimit::Registrations | RateLimit::Mails => go_on_and_on(&world, method, path),
                 RateLimit::Unlimited => (0..8).map(|_| call(&world, method, path)).collect(),

@@ -1,6 +1,8 @@
 //! The service over HTTP, from outside; the folders mirror `src/`.
 
+mod access;
 mod account;
+pub mod api_key;
 mod http;
 mod matrix;
 mod oauth;

@@ -1,5 +1,6 @@
 //! What leaves by itself, what must not, and what it costs those who are still there.
 
+mod api_keys;
 mod costs;
 mod leaders;
 mod passes;

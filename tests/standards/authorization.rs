@@ -1,8 +1,107 @@
 //! Z: authorisation and operation.
 
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use signet::app::App;
+use signet::error::Error;
+use signet::http::bearer::Admin;
+
 use super::Outage;
+use crate::api::api_key::{DAY, exchange, make_key, with_another_secret, with_key, world};
 use crate::support::program::Place;
 use crate::support::{Backend, PASSWORD, Server, json, on_both, postgres, token};
+
+/// What a route that demands an administrator answers to each of these tokens: status and code.
+fn ask_as_administrator(server: &Server, tokens: &[&str]) -> Vec<(u16, &'static str)> {
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App as Actix, HttpResponse, web};
+
+    let app = App::build(server.config.clone(), server.clock.clone()).expect("the service can be built");
+    let route = web::get().to(async |_: Admin| HttpResponse::Ok());
+    actix_web::rt::System::new().block_on(async move {
+        let service = init_service(Actix::new().app_data(web::Data::new(app)).route("/", route)).await;
+        let mut answers = Vec::new();
+        for token in tokens {
+            let mut request = TestRequest::get().uri("/");
+            if !token.is_empty() {
+                request = request.insert_header(("authorization", format!("Bearer {token}")));
+            }
+            let answer = call_service(&service, request.to_request()).await;
+            let error = answer.response().error().and_then(|error| error.as_error::<Error>());
+            answers.push((answer.status().as_u16(), error.map_or("", Error::code)));
+        }
+        answers
+    })
+}
+
+on_both! {
+    fn z1_administering_takes_the_role_of_now_and_a_token_that_was_issued_for_it(backend) {
+        let server = Server::start(backend);
+        let user = server.client().register("ada@example.com").access_token();
+        server.client().register("root@example.com");
+        let early = server.client().login("root@example.com").access_token();
+        server.set_roles("root@example.com", "admin user");
+        let admin = server.client().login("root@example.com").access_token();
+        let key = make_key(&server.client().bearer(&admin), "account").text_at("/key");
+        let exchanged = exchange(&server, &key, &[]).expect(200).access_token();
+        let (ok, unknown, forbidden) = ((200, ""), (401, "invalid_token"), (403, "forbidden"));
+        let tokens = ["", "junk", &user, &early, &admin, &key, &exchanged];
+        let expected = [unknown, unknown, forbidden, forbidden, ok, forbidden, forbidden];
+        assert_eq!(ask_as_administrator(&server, &tokens), expected);
+        // A token still says `admin` when the role is gone, and nobody here believes it.
+        server.set_roles("root@example.com", "user");
+        assert!(token::decode(&admin).1["scope"].as_str().is_some_and(|scope| scope.contains("admin")));
+        assert_eq!(ask_as_administrator(&server, &[&admin]), [forbidden]);
+        server.set_roles("root@example.com", "admin");
+        assert_eq!(ask_as_administrator(&server, &[&admin, &early]), [ok, forbidden]);
+    }
+
+    fn z5_a_key_is_256_random_bits_shown_once_kept_as_a_digest_and_ends_in_every_way(backend) {
+        let (server, client) = world(backend);
+        let keys: BTreeSet<String> = (0..20).map(|_| make_key(&client, "account read").text_at("/key")).collect();
+        assert_eq!(keys.len(), 20);
+        for key in &keys {
+            let bytes = URL_SAFE_NO_PAD.decode(key.strip_prefix("sgk_").expect("a prefix for scanners")).expect("base64url");
+            assert_eq!(bytes.len(), 16 + 32 + 4);
+            let stored = match backend {
+                Backend::Postgres => "SELECT string_agg(encode(secret_digest, 'hex'), ' ') AS value FROM api_keys",
+                Backend::Sqlite => "SELECT group_concat(lower(hex(secret_digest)), ' ') AS value FROM api_keys",
+            };
+            let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let stored = server.query_text(stored);
+            assert!(stored.contains(&hex(&Sha256::digest(&bytes[16..48]))) && !stored.contains(&hex(&bytes[16..48])));
+        }
+        assert!(keys.iter().all(|key| !client.get("/v1/auth/api-keys?limit=100").expect(200).text.contains(key)));
+        // One more is one too many; each ends by being revoked, and all by their time.
+        client.post("/v1/auth/api-keys", &json!({"name": "x", "scope": "read"})).expect_problem(409, "api_key_limit");
+        let id = client.get("/v1/auth/api-keys?limit=100").expect(200).text_at("/api_keys/0/id");
+        client.delete(&format!("/v1/auth/api-keys/{id}")).expect(204);
+        let works = || keys.iter().filter(|key| with_key(&server, key).get("/v1/auth/me").status == 200).count();
+        assert_eq!(works(), 19);
+        let one = keys.iter().find(|key| exchange(&server, key, &[]).status == 200).expect("a key that works");
+        let claims = token::decode(&exchange(&server, one, &[("scope", "read")]).expect(200).access_token()).1;
+        assert_eq!((&claims["scope"], claims["exp"].as_i64()), (&json!("read"), claims["iat"].as_i64().map(|iat| iat + 900)));
+        server.clock.advance(DAY * 90);
+        assert_eq!(works(), 0);
+    }
+
+    fn z5_hostile_40_a_wrong_secret_and_a_disabled_users_key_are_both_401(backend) {
+        let (server, client) = world(backend);
+        let key = make_key(&client, "account").text_at("/key");
+        let wrong = with_another_secret(&key);
+        assert_eq!((&wrong[..20], wrong.len()), (&key[..20], key.len()));
+        with_key(&server, &wrong).get("/v1/auth/me").expect_problem(401, "invalid_token");
+        server.client().bearer(&wrong).get("/v1/auth/me").expect_problem(401, "invalid_token");
+        exchange(&server, &wrong, &[]).expect_oauth(400, "invalid_request");
+        with_key(&server, &key).get("/v1/auth/me").expect(200);
+        server.execute("UPDATE users SET is_active = false");
+        with_key(&server, &key).get("/v1/auth/me").expect_problem(401, "invalid_token");
+        exchange(&server, &key, &[]).expect_oauth(400, "invalid_request");
+    }
+}
 
 #[test]
 fn z2_nobody_registers_with_rights_of_their_own_choice() {

@@ -100,6 +100,21 @@ on_both! {
         form(&[&common[..], &[("client_id", "web"), ("scope", "read")]].concat()).expect(200);
     }
 
+    fn r8_a_grant_loses_what_the_roles_lose_and_a_new_role_adds_nothing_to_it(backend) {
+        let server = Server::start_with(backend, |config| {
+            config.roles.0.insert("editor".to_owned(), "write".parse().expect("a scope"));
+        });
+        server.client().register("ada@example.com");
+        server.set_roles("ada@example.com", "editor");
+        let session = server.client().login("ada@example.com");
+        assert_eq!(session.json()["scope"], "account write");
+        server.set_roles("ada@example.com", "admin");
+        let refreshed = server.client().refresh(&session.refresh_token()).expect(200);
+        assert_eq!(refreshed.json()["scope"], "account");
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", &*refreshed.refresh_token()), ("scope", "write")];
+        server.client().form("/oauth2/token", &fields).expect_oauth(400, "invalid_scope");
+    }
+
     fn r9_logout_ends_the_family_once_and_logout_everywhere_all_of_them(backend) {
         let server = Server::start(backend);
         let [first, second, third] = [server.client().register("ada@example.com"), server.client().login("ada@example.com"), server.client().login("ada@example.com")];

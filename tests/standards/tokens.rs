@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::api::api_key::{EMAIL, exchange, make_key, with_key, world};
 use crate::support::program::Place;
 use crate::support::{Backend, PASSWORD, Server, Value, json, on_both, token};
 
@@ -161,6 +162,27 @@ on_both! {
         assert!(Place::on(url).run(&["users", "disable", "ada@example.com"]).status.success());
         client.get("/v1/auth/me").expect_problem(401, "invalid_token");
         server.client().refresh(&next.refresh_token()).expect_problem(401, "invalid_grant");
+    }
+}
+
+on_both! {
+    fn t13_of_a_key_and_what_it_was_exchanged_for_too(backend) {
+        let (server, client) = world(backend);
+        let key = make_key(&client, "account write").text_at("/key");
+        let token = exchange(&server, &key, &[]).expect(200);
+        assert_eq!(token.json()["scope"], "account write");
+        let clients = [with_key(&server, &key), server.client().bearer(&token.access_token())];
+        server.set_roles(EMAIL, "user");
+        assert_eq!(exchange(&server, &key, &[]).expect(200).json()["scope"], "account");
+        for client in &clients {
+            assert_eq!(client.get("/v1/auth/me").expect(200).json()["roles"], json!(["user"]));
+        }
+        let url = &server.config.database.url.0;
+        assert!(Place::on(url).run(&["users", "disable", EMAIL]).status.success());
+        for client in &clients {
+            client.get("/v1/auth/me").expect_problem(401, "invalid_token");
+        }
+        exchange(&server, &key, &[]).expect_oauth(400, "invalid_request");
     }
 }
 

@@ -27,6 +27,7 @@ use signet::session::end;
 use signet::session::refresh::{Conditions, refresh};
 use signet::session::token::RefreshToken;
 
+use crate::api::api_key::{eventually, exchange, make_key, with_another_secret, with_key};
 use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -194,6 +195,47 @@ impl Ledger {
         let session = self.server.client().register("eve@example.com");
         let bearer = self.server.client().bearer(&session.access_token());
         self.note("log out everywhere", |_| bearer.post("/v1/auth/logout", &json!({"all": true})).expect(204));
+        self.api_keys();
+    }
+
+    fn api_keys(&mut self) {
+        let session = self.server.client().register("kay@example.com");
+        let bearer = &self.server.client().bearer(&session.access_token());
+        let body = json!({"name": "backup", "scope": "account"});
+        let made = self.note("make an API key", |_| bearer.post("/v1/auth/api-keys", &body).expect(201));
+        let (id, key) = (made.text_at("/id"), made.text_at("/key"));
+        make_key(bearer, "account");
+        self.note("list API keys", |_| bearer.get("/v1/auth/api-keys?limit=1").expect(200));
+        let next = format!("/v1/auth/api-keys?limit=1&after={id}");
+        self.note("list API keys, next page", |_| bearer.get(&next).expect(200));
+        let noted = |server: &Server, what: &str, count: f64| {
+            let name = format!("signet_database_transaction_duration_seconds_count{{name=\"api_key.{what}\"}}");
+            eventually(|| server.metric(&name) >= count);
+        };
+        self.note("present an API key for the first time", |server| {
+            with_key(server, &key).get("/v1/auth/me").expect(200);
+            noted(server, "note_use", 1.0);
+        });
+        self.note("present an API key", |server| with_key(server, &key).get("/v1/auth/me").expect(200));
+        let exchanged = self.note("exchange an API key", |server| exchange(server, &key, &[]).expect(200));
+        let exchanged = self.server.client().bearer(&exchanged.access_token());
+        self.note("present what an API key was exchanged for", |_| exchanged.get("/v1/auth/me").expect(200));
+        self.server.clock.advance(2 * DAY);
+        let fresh = self.server.client().login("kay@example.com").access_token();
+        let fresh = self.server.client().bearer(&fresh);
+        self.note("present an API key after two days", |server| {
+            with_key(server, &key).get("/v1/auth/me").expect(200);
+            noted(server, "note_use", 2.0);
+        });
+        let wrong = with_another_secret(&key);
+        self.note("present a wrong API key", |server| {
+            with_key(server, &wrong).get("/v1/auth/me").expect(401);
+            noted(server, "note_refusal", 1.0);
+        });
+        let path = format!("/v1/auth/api-keys/{id}");
+        self.note("rotate an API key", |_| fresh.post_empty(&format!("{path}/rotate")).expect(200));
+        self.note("revoke an API key", |_| fresh.delete(&path).expect(204));
+        self.note("revoke all API keys", |_| fresh.delete("/v1/auth/api-keys").expect(204));
     }
 
     fn commands(&mut self) {
@@ -227,6 +269,7 @@ impl Ledger {
             })
         });
         assert!(removed.sessions > 0 && removed.audit_events > 0, "{removed:?}");
+        assert_eq!((removed.api_keys, removed.api_key_sources), (2, 0), "their places went with them");
         self.server.client().register("zoe@example.com");
     }
 
@@ -306,7 +349,7 @@ impl Instrumentation for Ear {
 
 /// Not BEGIN and COMMIT, and not what is asked of the server itself.
 fn is_planned(statement: &str) -> bool {
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 10] = [
         "users",
         "sessions",
         "audit_events",
@@ -315,6 +358,8 @@ fn is_planned(statement: &str) -> bool {
         "one_time_tokens",
         "email_changes",
         "invitations",
+        "api_keys",
+        "api_key_sources",
     ];
     OURS.iter().any(|table| statement.contains(&format!("\"{table}\""))) || statement.contains('`')
 }
@@ -389,13 +434,20 @@ fn fill(database: &mut Conn) {
              FROM (SELECT * FROM audit_events ORDER BY id DESC LIMIT 1) AS latest, generate_series(1, 10) AS n, users; \
              INSERT INTO throttles SELECT sha256(uuid_send(gen_random_uuid())), now(), now() FROM generate_series(1, 20000); \
              INSERT INTO known_sources SELECT gen_random_uuid(), users.id, 'address', sha256(uuid_send(gen_random_uuid())), \
-                 now() FROM users, generate_series(1, 5);",
+                 now() FROM users, generate_series(1, 5); \
+             INSERT INTO api_keys SELECT gen_random_uuid(), users.id, 'x', uuid_send(gen_random_uuid()), \
+                 sha256(uuid_send(gen_random_uuid())), NULL, NULL, 'account', now(), now(), now() + interval '90 d' \
+                 FROM users, generate_series(1, 5); \
+             INSERT INTO api_key_sources SELECT gen_random_uuid(), api_keys.id, n::text, now() \
+                 FROM api_keys, generate_series(1, 3) AS n;",
         )
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) users"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) sessions"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) audit_events"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) throttles"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) known_sources"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) api_keys"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) api_key_sources"))
         .expect("filled");
     }
 }

@@ -13,11 +13,12 @@ use diesel::sqlite::Sqlite;
 use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use signet::db::{Conn, Url, migrations};
 
+use crate::api::api_key::{eventually, make_key, with_key};
 use crate::support::mailbox::{self, Mailbox};
-use crate::support::{Backend, PASSWORD, Server, Value, json, on_both, postgres};
+use crate::support::{Backend, Client, PASSWORD, Server, Value, json, on_both, postgres};
 
 /// What a schema's tables are filled from, oldest reference first.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 11] = [
     "users",
     "sessions",
     "audit_events",
@@ -27,6 +28,8 @@ const TABLES: [&str; 9] = [
     "one_time_tokens",
     "email_changes",
     "invitations",
+    "api_keys",
+    "api_key_sources",
 ];
 
 on_both! {
@@ -129,6 +132,7 @@ fn record(backend: Backend, version: &str) {
     for _ in 0..3 {
         client.post("/v1/auth/login", &wrong_guess()).expect(401);
     }
+    let key = used_and_rotated_key(&server, &client.bearer(&client.login("ada@example.com").access_token()));
     // The last steps, so that the grace window is open when the recording ends.
     server.clock.advance(Duration::from_secs(100));
     let kept = client.login("ada@example.com");
@@ -146,6 +150,7 @@ fn record(backend: Backend, version: &str) {
         "parent": second.refresh_token(),
         "current": third.refresh_token(),
         "device": device,
+        "api_key": key,
         "ada": me.json(),
         "verify_token": Mailbox::of(&server).newest("root@example.com", "verify_email").token(),
         "sessions": server.query_number("SELECT count(*) AS value FROM sessions"),
@@ -155,6 +160,16 @@ fn record(backend: Backend, version: &str) {
     std::fs::write(data_path(backend, version), dump(&server, backend)).expect("writable");
     let text = serde_json::to_string_pretty(&clients).expect("JSON") + "\n";
     std::fs::write(clients_path(backend, version), text).expect("writable");
+}
+
+/// The secret from before the rotation of a key, which still works.
+fn used_and_rotated_key(server: &Server, client: &Client) -> String {
+    let made = make_key(client, "account");
+    let key = made.text_at("/key");
+    with_key(server, &key).get("/v1/auth/me").expect(200);
+    eventually(|| server.query_number("SELECT count(*) AS value FROM api_key_sources") == 1);
+    client.post_empty(&format!("/v1/auth/api-keys/{}/rotate", made.text_at("/id"))).expect(200);
+    key
 }
 
 /// Every row as a statement that inserts it.
@@ -224,6 +239,11 @@ fn serves_what_was_recorded(backend: Backend, version: &str, url: &str) {
     // Since there is mail.
     if let Some(token) = clients["verify_token"].as_str() {
         client.post("/v1/auth/verify-email", &json!({"token": token})).expect(204);
+    }
+
+    // Since there are API keys.
+    if let Some(key) = clients["api_key"].as_str() {
+        with_key(&server, key).get("/v1/auth/me").expect(200);
     }
 
     client.login("ada@example.com");

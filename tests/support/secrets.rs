@@ -17,17 +17,19 @@ use super::Answer;
 pub const FILE: &str = "SIGNET_TEST_SECRETS";
 
 /// Members of bodies and fields of forms whose values are nobody else's business.
-const PRIVATE: [&str; 12] = [
+const PRIVATE: [&str; 14] = [
     "access_token",
     "client_secret",
     "current_password",
     "device_token",
     "email",
     "invitation",
+    "key",
     "new_email",
     "new_password",
     "password",
     "refresh_token",
+    "subject_token",
     "token",
     "username",
 ];
@@ -99,6 +101,7 @@ pub fn note_request(headers: &[(String, String)], body: &[u8]) {
     for (name, value) in headers {
         match name.as_str() {
             "authorization" => note_credentials(value),
+            "x-api-key" => note(value),
             "cookie" => value.split(';').filter_map(|pair| pair.split_once('=')).for_each(|(_, value)| note(value)),
             _ => {}
         }

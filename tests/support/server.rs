@@ -8,10 +8,13 @@ use std::time::Duration;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
+use signet::account::administer;
+use signet::account::email::Email;
 use signet::app::{App, Listeners, Running};
 use signet::clock::{Clock, Timestamp};
 use signet::config::{Config, Period, Secret};
-use signet::db::{Conn, Url, migrations};
+use signet::db::{Conn, Db, Url, migrations};
+use signet::metrics::Metrics;
 use signet::token::key_file;
 use tempfile::TempDir;
 
@@ -180,6 +183,16 @@ impl Server {
             Conn::Sqlite(c) => query.execute(c),
         }
         .expect(sql)
+    }
+
+    /// Sets a user's roles as an operator does.
+    pub fn set_roles(&self, email: &str, roles: &str) {
+        let url = self.config.database.url.0.parse().expect("our own URL");
+        let operator = Db::open(url, 1, Duration::from_secs(10), self.clock.clone(), Metrics::default());
+        let (email, roles) = (Email::parse(email).expect("an address"), roles.parse().expect("roles"));
+        let set = administer::set_roles(&operator, email, roles);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(set).expect("there is such a user");
     }
 
     /// The kinds of all audit events, oldest first.

@@ -33,7 +33,9 @@ pub(in crate::oauth) async fn run(
     let password = Password::parse(&password).map_err(|_| Error::InvalidCredentials)?;
     let shown = form.take("device_token").and_then(|text| DeviceToken::parse(&text));
     let mut terms = Terms::first_party(app, None).with_device(Device { shown, is_wanted: false });
-    terms.scope = terms.scope.narrowed_to(scope.as_ref()).map_err(|_| Error::InvalidScope)?;
+    // What nobody may have is refused; of the rest, the user gets what their roles carry.
+    app.rights.all().narrowed_to(scope.as_ref()).map_err(|_| Error::InvalidScope)?;
+    terms.requested = scope;
     if let Some(client) = client {
         if !client.is_registered(&app.config) {
             return Err(Error::InvalidClient);

@@ -14,9 +14,9 @@ on_both! {
             "issuer": issuer,
             "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
             "token_endpoint": format!("{issuer}/oauth2/token"),
-            "grant_types_supported": ["refresh_token"],
+            "grant_types_supported": ["refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange"],
             "token_endpoint_auth_methods_supported": ["none"],
-            "scopes_supported": ["account"],
+            "scopes_supported": ["account", "admin"],
             "response_types_supported": [],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
@@ -26,7 +26,7 @@ on_both! {
     fn the_password_grant_is_listed_where_it_works(backend) {
         let server = Server::start_with(backend, |config| config.oauth.password_grant = true);
         let metadata = server.client().get("/.well-known/openid-configuration").expect(200).json();
-        assert_eq!(metadata["grant_types_supported"], json!(["refresh_token", "password"]));
+        assert_eq!(metadata["grant_types_supported"], json!(["refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange", "password"]));
     }
 
     fn the_host_of_a_request_changes_nothing(backend) {

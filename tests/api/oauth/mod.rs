@@ -1,2 +1,3 @@
 mod metadata;
 mod token;
+mod token_exchange;

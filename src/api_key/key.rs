@@ -1,0 +1,181 @@
+//! The API key: `sgk_` + base64url( handle (16) ‖ secret (32) ‖ checksum (4) ), opaque to everybody.
+//!
+//! Made like a refresh token: the handle finds the row and stays through rotations, the secret proves possession, and the
+//! checksum (CRC-32) refuses a typing error, and whatever a scanner tries, without a query. Of the secret only the digest is
+//! stored; the handle is in the row, so that a rotation can give out a text that begins as the one before.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::db::types::bytes_column;
+use crate::random;
+
+/// What every key begins with, for the eyes of secret scanners.
+pub const PREFIX: &str = "sgk_";
+const HANDLE_BYTES: usize = 16;
+const SECRET_BYTES: usize = 32;
+const CHECKSUM_BYTES: usize = 4;
+const BODY_BYTES: usize = HANDLE_BYTES + SECRET_BYTES;
+const KEY_BYTES: usize = BODY_BYTES + CHECKSUM_BYTES;
+/// Bytes of a key as text: 4 of prefix and 70 in base64url.
+pub const TEXT_BYTES: usize = PREFIX.len() + (KEY_BYTES * 4).div_ceil(3);
+/// Bytes of the handle that the user is shown ever after, as the beginning of the text: it must be a multiple of three.
+const HINT_BYTES: usize = 6;
+
+/// A key in clear. It is wiped when dropped and never prints itself.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct ApiKey {
+    #[zeroize(skip)]
+    handle: Handle,
+    secret: [u8; SECRET_BYTES],
+}
+
+/// The text is no key, or one that was damaged on its way.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mangled;
+
+impl ApiKey {
+    /// A fresh one.
+    pub fn generate() -> Self {
+        Self::with_handle(Handle(random::bytes()))
+    }
+
+    /// A fresh one that begins as another did.
+    pub fn with_handle(handle: Handle) -> Self {
+        Self { handle, secret: random::bytes() }
+    }
+
+    /// Whether a text is meant to be a key, and no access token.
+    pub fn is_meant(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
+    /// Reads a key. Whatever is not byte for byte what [`ApiKey::to_text`] wrote is refused, with no query made.
+    ///
+    /// # Errors
+    /// [`Mangled`].
+    pub fn parse(text: &str) -> Result<Self, Mangled> {
+        let encoded = text.strip_prefix(PREFIX).filter(|_| text.len() == TEXT_BYTES).ok_or(Mangled)?;
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        let length = URL_SAFE_NO_PAD.decode_slice(encoded, bytes.as_mut_slice()).map_err(|_| Mangled)?;
+        let (body, checksum) = bytes.split_at(BODY_BYTES);
+        if length != KEY_BYTES || crc32fast::hash(body).to_be_bytes() != checksum {
+            return Err(Mangled);
+        }
+        let (handle, secret) = body.split_at(HANDLE_BYTES);
+        Ok(Self {
+            handle: Handle(handle.try_into().expect("split at its length")),
+            secret: secret.try_into().expect("split at its length"),
+        })
+    }
+
+    /// The text that the program keeps.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        bytes[..HANDLE_BYTES].copy_from_slice(&self.handle.0);
+        bytes[HANDLE_BYTES..BODY_BYTES].copy_from_slice(&self.secret);
+        let checksum = crc32fast::hash(&bytes[..BODY_BYTES]);
+        bytes[BODY_BYTES..].copy_from_slice(&checksum.to_be_bytes());
+        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
+        text.push_str(PREFIX);
+        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
+        text
+    }
+
+    /// What the row is found by.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle
+    }
+
+    /// What the row compares with.
+    pub(super) fn secret_digest(&self) -> SecretDigest {
+        SecretDigest(Sha256::digest(self.secret).into())
+    }
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(API key)")
+    }
+}
+
+/// What finds a key. It opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+#[diesel(sql_type = diesel::sql_types::Binary)]
+pub struct Handle([u8; HANDLE_BYTES]);
+bytes_column!(Handle, HANDLE_BYTES);
+
+impl Handle {
+    /// How the texts of its keys begin.
+    pub(super) fn hint(&self) -> String {
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&self.0[..HINT_BYTES]))
+    }
+}
+
+/// SHA-256 of a key's secret. Compared in constant time.
+#[derive(Debug, Clone, Copy, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+#[diesel(sql_type = diesel::sql_types::Binary)]
+pub struct SecretDigest([u8; 32]);
+bytes_column!(SecretDigest, 32);
+
+impl PartialEq for SecretDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_key_survives_the_round_trip_and_prints_nothing() {
+        let key = ApiKey::generate();
+        let text = key.to_text();
+        assert_eq!((text.len(), &text[..4]), (TEXT_BYTES, "sgk_"));
+        assert_eq!(ApiKey::parse(&text), Ok(key.clone()));
+        assert_eq!(format!("{key:?}"), "(API key)");
+        assert!(ApiKey::is_meant(&text) && !ApiKey::is_meant("sgr_x") && !ApiKey::is_meant("eyJ"));
+    }
+
+    #[test]
+    fn the_hint_shows_nothing_of_the_secret() {
+        let key = ApiKey::generate();
+        let other = ApiKey::with_handle(key.handle());
+        let hint = key.handle().hint();
+        assert_eq!(hint.len(), 12);
+        assert!(key.to_text().starts_with(&hint) && other.to_text().starts_with(&hint));
+        assert_ne!(key.secret_digest(), other.secret_digest());
+        assert_ne!(key.to_text(), other.to_text());
+    }
+
+    #[test]
+    fn every_cut_extension_and_flipped_bit_is_mangled() {
+        let text = ApiKey::generate().to_text();
+        for end in 0..text.len() {
+            assert_eq!(ApiKey::parse(&text[..end]), Err(Mangled), "cut at {end}");
+        }
+        for more in ["=", "A", " ", "\n"] {
+            assert_eq!(ApiKey::parse(&format!("{}{more}", *text)), Err(Mangled));
+        }
+        for bit in 0..text.len() * 8 {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(flipped) = String::from_utf8(bytes) {
+                assert_eq!(ApiKey::parse(&flipped), Err(Mangled), "bit {bit}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,100}") {
+            let _ = ApiKey::parse(&text);
+            let _ = ApiKey::parse(&format!("sgk_{text}"));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What callers may do.
+
+mod rights;
