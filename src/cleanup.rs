@@ -1,5 +1,6 @@
 //! What leaves by itself: sessions that have ended, one-time tokens that have expired, audit events that are older than they
-//! are kept for, attempts that are forgotten, and devices and addresses that were not seen for long.
+//! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, and accounts that were
+//! deleted and whose time is over.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
 
-use crate::account::one_time;
+use crate::account::{deletion, one_time};
 use crate::app::App;
 use crate::audit::{self, EventId};
 use crate::clock::{Clock, Timestamp};
@@ -69,6 +70,7 @@ pub struct Limits {
     audit_events: Option<Timestamp>,
     throttles: Timestamp,
     known_sources: Timestamp,
+    users: Timestamp,
 }
 
 impl Limits {
@@ -82,6 +84,8 @@ impl Limits {
             // No instance whose clock is behind remembers what others have forgotten for so long.
             throttles: now - CLOCK_SKEW,
             known_sources: now - known_for - CLOCK_SKEW,
+            // Every instance has refused to bring them back by then.
+            users: now - CLOCK_SKEW,
         }
     }
 }
@@ -95,11 +99,13 @@ pub struct Removed {
     pub one_time_tokens: usize,
     pub throttles: usize,
     pub known_sources: usize,
+    pub users: usize,
 }
 
 impl Removed {
     /// Nothing.
-    pub const NOTHING: Self = Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0 };
+    pub const NOTHING: Self =
+        Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0, users: 0 };
 }
 
 /// Makes a pass now and then, until it is dropped.
@@ -111,13 +117,14 @@ pub async fn run(app: &App) {
         let outcome = pass(&app.db, &app.config, &app.clock, &app.metrics).await;
         let is_well = match outcome {
             Ok(Some(Removed::NOTHING) | None) => true,
-            Ok(Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })) => {
+            Ok(Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, users })) => {
                 tracing::info!(
                     sessions,
                     audit_events,
                     one_time_tokens,
                     throttles,
                     known_sources,
+                    users,
                     "removed what has ended"
                 );
                 true
@@ -174,7 +181,7 @@ async fn attempt(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> 
 /// # Errors
 /// The database's; what was removed until then stays removed.
 pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<Removed, db::Error> {
-    let Limits { sessions, audit_events, throttles, known_sources } = limits;
+    let Limits { sessions, audit_events, throttles, known_sources, users } = limits;
     let table = Table { name: "sessions", units: ["cleanup.look_at_sessions", "cleanup.sessions"], metrics };
     let sessions = table
         .sweep(
@@ -216,7 +223,8 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
             move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
         )
         .await?;
-    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })
+    let users = sweep_users(leader, users, metrics).await?;
+    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, users })
 }
 
 /// A table that rows leave.
@@ -267,6 +275,26 @@ async fn sweep_one_time_tokens(leader: &mut Leader, before: Timestamp, metrics: 
         let begun = Instant::now();
         let sweep = move |tx: &mut db::Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
         let gone = leader.tx("cleanup.one_time_tokens", sweep).await?;
+        if gone == 0 {
+            return Ok(removed);
+        }
+        purged.inc_by(gone as u64);
+        removed += gone;
+        rest(begun).await;
+    }
+}
+
+/// Accounts that go in one transaction, each with whatever is left of it.
+const USERS_AT_ONCE: i64 = 10;
+
+/// Found by an index that has only the deleted ones in it.
+async fn sweep_users(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
+    let purged = metrics.purged_rows.with_label_values(&["users"]);
+    let mut removed = 0;
+    loop {
+        let begun = Instant::now();
+        let sweep = move |tx: &mut db::Tx<'_>| deletion::purge_due(tx, before, USERS_AT_ONCE);
+        let gone = leader.tx("cleanup.users", sweep).await?;
         if gone == 0 {
             return Ok(removed);
         }

@@ -1,6 +1,7 @@
 //! Configuration: `signet.toml`, then `SIGNET_…` environment variables on top. The doc comments are the reference:
 //! `docs/configuration.md` is made from them.
 
+mod account;
 mod agreement;
 mod findings;
 mod mail;
@@ -10,6 +11,7 @@ mod sources;
 mod throttle;
 mod values;
 
+pub use account::AccountConfig;
 pub(crate) use mail::TOKEN_PLACE;
 pub use mail::{MailConfig, Registration};
 pub(crate) use sources::one_line;
@@ -51,6 +53,8 @@ pub struct Config {
     pub token: TokenConfig,
     /// Refresh-token families.
     pub session: SessionConfig,
+    /// Accounts, and how they end.
+    pub account: AccountConfig,
     /// What a new password must be like.
     pub password: PasswordConfig,
     /// How passwords are hashed.

@@ -5,6 +5,7 @@
 pub mod administer;
 pub mod change_email;
 pub mod change_password;
+pub mod deletion;
 pub mod email;
 pub mod forgot_password;
 pub(crate) mod hand_out;

@@ -78,6 +78,14 @@ pub enum Event {
     UserDisabled { user: UserId },
     /// An operator let a disabled user in again.
     UserEnabled { user: UserId },
+    /// An account was deleted, and goes for good at that time. No actor: an operator at the command line.
+    UserDeleted { user: UserId, actor: Option<UserId>, session: Option<SessionId>, purge_at: Timestamp },
+    /// A signed-in user who wanted their account deleted gave a wrong password.
+    UserDeletionFailed { user: UserId, session: SessionId },
+    /// A deleted account was brought back, by its user or by an operator.
+    UserRestored { user: UserId, actor: Option<UserId> },
+    /// Everything of a deleted account was removed.
+    UserPurged { user: UserId, actor: Option<UserId> },
     /// An operator set a user's password.
     PasswordSet { user: UserId },
     /// An operator ended every session of a user, so many.
@@ -193,6 +201,20 @@ impl Event {
             Self::RolesChanged { user, roles } => of_operator("authz_roles_change", user, json!({"roles": roles})),
             Self::UserDisabled { user } => of_operator("user_disabled", user, json!({})),
             Self::UserEnabled { user } => of_operator("user_enabled", user, json!({})),
+            Self::UserDeleted { user, actor, session, purge_at } => Columns {
+                kind: "user_deleted",
+                subject: Some(*user),
+                actor: *actor,
+                session: *session,
+                detail: json!({"purge_at": purge_at}),
+            },
+            Self::UserDeletionFailed { user, session } => own("user_delete_fail", user, session, json!({})),
+            Self::UserRestored { user, actor } => {
+                Columns { actor: *actor, ..of_operator("user_restored", user, json!({})) }
+            }
+            Self::UserPurged { user, actor } => {
+                Columns { actor: *actor, ..of_operator("user_purged", user, json!({})) }
+            }
             Self::PasswordSet { user } => of_operator("user_password_set", user, json!({})),
             Self::SessionsEnded { user, count } => of_operator("user_sessions_ended", user, json!({"count": count})),
         }

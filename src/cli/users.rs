@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -13,6 +14,7 @@ use crate::account::password::{NewPassword, Password};
 use crate::account::{administer, hand_out};
 use crate::config::Config;
 use crate::db::Db;
+use crate::error::Error;
 use crate::field::Invalid;
 use crate::hasher::Hasher;
 use crate::mail::{Link, Mail};
@@ -46,6 +48,19 @@ pub(super) enum Command {
     },
     /// Let a disabled user log in again
     Enable {
+        /// The e-mail address
+        email: String,
+    },
+    /// Delete an account: every session ends, none can be opened, and after `account.deletion_grace` everything of it goes
+    Delete {
+        /// The e-mail address
+        email: String,
+        /// Remove everything of it at once; nothing brings it back
+        #[arg(long)]
+        now: bool,
+    },
+    /// Bring back a deleted account whose time is not over
+    Restore {
         /// The e-mail address
         email: String,
     },
@@ -104,6 +119,23 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
         Command::Enable { email } => {
             let id = block_on(administer::enable(&db, address(&email)?))?.map_err(no_such_user)?;
             println!("{id}  {email}  enabled");
+        }
+        Command::Delete { email, now } => {
+            let outbox = Mail::open(&config)?.outbox();
+            let grace = if now { Duration::ZERO } else { config.account.deletion_grace.0 };
+            let deleted = block_on(administer::delete(&db, outbox, address(&email)?, grace))?;
+            match deleted.map_err(no_such_user)? {
+                Some(purge_at) => println!("{email}  deleted; can be brought back until {purge_at}"),
+                None => println!("{email}  deleted for good"),
+            }
+        }
+        Command::Restore { email } => {
+            let restored = block_on(administer::restore(&db, address(&email)?))?;
+            let id = restored.map_err(|error| match error {
+                Error::NotFound => "no deleted account has this address".into(),
+                other => Failure::from(other),
+            })?;
+            println!("{id}  {email}  is as before, without its sessions");
         }
         Command::SetPassword { email } => {
             let address = address(&email)?;
@@ -165,9 +197,9 @@ fn say(invalid: Invalid) -> Failure {
     invalid.detail.into()
 }
 
-pub(super) fn no_such_user(error: crate::error::Error) -> Failure {
+pub(super) fn no_such_user(error: Error) -> Failure {
     match error {
-        crate::error::Error::NotFound => "there is no such user".into(),
+        Error::NotFound => "there is no such user".into(),
         other => other.into(),
     }
 }

@@ -24,6 +24,8 @@ const ANSWERS: &[(&str, &str, [u16; 7])] = &[
     ("POST", "/v1/auth/logout", [400, 401, 204, 403, 401, 401, 401]),
     ("GET", "/v1/auth/me", [401, 401, 200, 403, 401, 401, 401]),
     ("PATCH", "/v1/auth/me", [401, 401, 200, 403, 401, 401, 401]),
+    ("DELETE", "/v1/auth/me", [401, 401, 204, 403, 401, 401, 401]),
+    ("POST", "/v1/auth/restore", [400; 7]),
     ("POST", "/v1/auth/change-password", [401, 401, 204, 403, 401, 401, 401]),
     ("POST", "/v1/auth/change-email", [401, 401, 202, 403, 401, 401, 401]),
     ("POST", "/v1/auth/change-email/confirm", [400; 7]),
@@ -104,7 +106,7 @@ fn call(world: &World, method: &str, path: &str) -> u16 {
             client.post(path, &json!({"current_password": PASSWORD, "new_password": "a wholly other phrase"}))
         }
         // No actor has a token of this kind; whoever has one may use it.
-        ("POST", "/v1/auth/verify-email" | "/v1/auth/change-email/confirm") => {
+        ("POST", "/v1/auth/verify-email" | "/v1/auth/change-email/confirm" | "/v1/auth/restore") => {
             client.post(path, &json!({"token": "sgv_unknown"}))
         }
         ("POST", "/v1/auth/reset-password") => {
@@ -118,6 +120,7 @@ fn call(world: &World, method: &str, path: &str) -> u16 {
         }
         ("PATCH", _) => client.patch(path, &json!({"name": "New"})),
         ("POST", _) => client.post_empty(path),
+        ("DELETE", "/v1/auth/me") => client.delete_with(path, &json!({"password": PASSWORD})),
         ("DELETE", _) => client.delete(&path.replace("{id}", sid)),
         ("GET", _) => client.get(path),
         _ => panic!("{method} {path} is not called here yet"),
@@ -152,6 +155,7 @@ fn go_on_and_on(world: &World, method: &str, path: &str) -> Vec<u16> {
         ("POST", "/v1/auth/change-password") => {
             client.post(path, &json!({"current_password": wrong, "new_password": "a wholly other phrase"}))
         }
+        ("DELETE", "/v1/auth/me") => client.delete_with(path, &json!({"password": wrong})),
         ("POST", "/v1/auth/change-email") => {
             client.post(path, &json!({"new_email": "other@example.com", "password": wrong}))
         }

@@ -193,6 +193,10 @@ impl Ledger {
         self.note("log out", |server| server.client().post("/v1/auth/logout", &presented).expect(204));
         let session = self.server.client().register("eve@example.com");
         let bearer = self.server.client().bearer(&session.access_token());
+        let gone = self.server.client().register("gone@example.com");
+        let gone = self.server.client().bearer(&gone.access_token());
+        let proof = json!({"password": PASSWORD});
+        self.note("delete the account", |_| gone.delete_with("/v1/auth/me", &proof).expect(204));
         self.note("log out everywhere", |_| bearer.post("/v1/auth/logout", &json!({"all": true})).expect(204));
     }
 
@@ -208,6 +212,11 @@ impl Ledger {
         self.note("signet users enable", |_| block_on(administer::enable(&db, email())).expect("a user"));
         self.note("signet users set-password", |_| {
             block_on(administer::set_password(&db, &hasher, Outbox::closed(), email(), &new)).expect("a user")
+        });
+        let gone = || Email::parse("gone@example.com").expect("an address");
+        self.note("signet users restore", |_| block_on(administer::restore(&db, gone())).expect("a deleted user"));
+        self.note("signet users delete", |_| {
+            block_on(administer::delete(&db, Outbox::closed(), gone(), DAY)).expect("a user")
         });
         self.server.client().register("bob@example.com");
         self.note("signet sessions end EMAIL", |_| block_on(end::of_user(&db, email())).expect("a user"));
@@ -226,7 +235,7 @@ impl Ledger {
                 cleanup::sweep(&mut leader, limits, &Metrics::default()).await.expect("sweeps")
             })
         });
-        assert!(removed.sessions > 0 && removed.audit_events > 0, "{removed:?}");
+        assert!(removed.sessions > 0 && removed.audit_events > 0 && removed.users > 0, "{removed:?}");
         self.server.client().register("zoe@example.com");
     }
 

@@ -1,5 +1,6 @@
 mod change_email;
 mod change_password;
+mod deletion;
 mod forgot_password;
 mod me;
 mod register;
