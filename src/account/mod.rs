@@ -7,6 +7,7 @@ pub mod change_email;
 pub mod change_password;
 pub mod deletion;
 pub mod email;
+pub mod export;
 pub mod forgot_password;
 pub(crate) mod hand_out;
 pub(crate) mod letters;

@@ -80,6 +80,8 @@ pub enum Event {
     UserEnabled { user: UserId },
     /// An account was deleted, and goes for good at that time. No actor: an operator at the command line.
     UserDeleted { user: UserId, actor: Option<UserId>, session: Option<SessionId>, purge_at: Timestamp },
+    /// A user took a copy of everything that is kept about them.
+    DataExported { user: UserId, session: SessionId },
     /// A signed-in user who wanted their account deleted gave a wrong password.
     UserDeletionFailed { user: UserId, session: SessionId },
     /// A deleted account was brought back, by its user or by an operator.
@@ -208,6 +210,7 @@ impl Event {
                 session: *session,
                 detail: json!({"purge_at": purge_at}),
             },
+            Self::DataExported { user, session } => own("user_data_exported", user, session, json!({})),
             Self::UserDeletionFailed { user, session } => own("user_delete_fail", user, session, json!({})),
             Self::UserRestored { user, actor } => {
                 Columns { actor: *actor, ..of_operator("user_restored", user, json!({})) }

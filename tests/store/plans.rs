@@ -195,6 +195,7 @@ impl Ledger {
         let bearer = self.server.client().bearer(&session.access_token());
         let gone = self.server.client().register("gone@example.com");
         let gone = self.server.client().bearer(&gone.access_token());
+        self.note("export the account", |_| gone.get("/v1/auth/me/export").expect(200));
         let proof = json!({"password": PASSWORD});
         self.note("delete the account", |_| gone.delete_with("/v1/auth/me", &proof).expect(204));
         self.note("log out everywhere", |_| bearer.post("/v1/auth/logout", &json!({"all": true})).expect(204));

@@ -1,6 +1,7 @@
 mod change_email;
 mod change_password;
 mod deletion;
+mod export;
 mod forgot_password;
 mod me;
 mod register;
