@@ -10,6 +10,7 @@ pub mod email;
 pub mod export;
 pub mod forgot_password;
 pub(crate) mod hand_out;
+pub mod import;
 pub(crate) mod letters;
 pub mod me;
 pub mod one_time;

@@ -17,7 +17,11 @@ pub const MAX_BYTES: usize = 1024;
 
 /// A password as somebody typed it.
 #[derive(Clone)]
-pub struct Password(Zeroizing<String>);
+pub struct Password {
+    normal: Zeroizing<String>,
+    /// As it was typed, where that is not the same.
+    typed: Option<Zeroizing<String>>,
+}
 
 impl Password {
     /// Normalises to NFC, so that the same characters from another keyboard are the same password.
@@ -36,12 +40,18 @@ impl Password {
         if normal.chars().any(char::is_control) {
             return Err(Invalid::new("control_character", "a password has no control characters"));
         }
-        Ok(Self(normal))
+        let typed = (normal.as_str() != text).then(|| Zeroizing::new(text.to_owned()));
+        Ok(Self { normal, typed })
     }
 
     /// The password itself, for the hasher.
     pub(crate) fn expose(&self) -> &str {
-        &self.0
+        &self.normal
+    }
+
+    /// As it was typed, and as it is normalised if that is another: for hashes that were made elsewhere.
+    pub(crate) fn spellings(&self) -> impl Iterator<Item = &str> {
+        self.typed.iter().chain([&self.normal]).map(|text| text.as_str())
     }
 }
 

@@ -52,6 +52,8 @@ pub enum Event {
     LinkIssued { user: UserId, purpose: Purpose },
     /// An operator opened an account for somebody.
     UserCreated { user: UserId, roles: Roles },
+    /// An operator took a user over from another service.
+    UserImported { user: UserId, roles: Roles },
     /// A password was right and a session began.
     LoggedIn { user: UserId, session: SessionId },
     /// A log-in was refused.
@@ -179,6 +181,7 @@ impl Event {
                 of_operator("user_link_issued", user, json!({"purpose": purpose.as_str()}))
             }
             Self::UserCreated { user, roles } => of_operator("user_created", user, json!({"roles": roles})),
+            Self::UserImported { user, roles } => of_operator("user_imported", user, json!({"roles": roles})),
             Self::LoggedIn { user, session } => own("authn_login_success", user, session, json!({})),
             Self::LoginFailed { user, reason } => {
                 of_stranger("authn_login_fail", user, json!({"reason": reason.as_str()}))

@@ -5,6 +5,7 @@ mod check;
 mod cleanup;
 mod dev;
 mod healthcheck;
+mod import;
 mod keys;
 mod migrate;
 mod openapi;
@@ -53,7 +54,7 @@ enum Command {
     /// Make, rotate, list, prune, revoke and export signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create and invite users, set their roles, passwords and addresses, disable, enable, delete and restore them
+    /// Create, import and invite users, set their roles, passwords and addresses, disable, enable, delete and restore them
     #[command(subcommand)]
     Users(users::Command),
     /// End sessions

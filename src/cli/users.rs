@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Failure, block_on, config_of_command, open_database};
+use super::{Failure, block_on, config_of_command, import, open_database};
 use crate::access::role::Roles;
 use crate::account::email::Email;
 use crate::account::one_time::{OneTimeToken, Purpose};
@@ -33,6 +33,8 @@ pub(super) enum Command {
         #[arg(long = "role", value_name = "ROLE", default_value = Roles::USER)]
         roles: Vec<String>,
     },
+    /// Take over users of another service, with the hashes of their passwords
+    Import(import::Arguments),
     /// Set a user's roles, in place of the ones they have; takes effect at the next refresh
     SetRole {
         /// The e-mail address
@@ -107,6 +109,7 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             let user = block_on(administer::create(&db, &hasher, email, name, &password, roles))??;
             println!("{}  {}  {}", user.id, user.email, user.roles);
         }
+        Command::Import(arguments) => import::run(&config, &db, &arguments)?,
         Command::SetRole { email, roles } => {
             let roles = Roles::try_from(roles)?;
             let id = block_on(administer::set_roles(&db, address(&email)?, roles.clone()))?.map_err(no_such_user)?;

@@ -3,6 +3,7 @@
 mod check;
 mod dev;
 mod healthcheck;
+mod import;
 mod key_changes;
 mod key_folder;
 mod keys;
