@@ -11,6 +11,7 @@ use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use tracing_actix_web::TracingLogger;
 
+use crate::account::breached::Breached;
 use crate::clock::{Clock, disagreement};
 use crate::config::Config;
 use crate::db::{self, Db, Gather, Url, migrations};
@@ -40,6 +41,8 @@ pub struct App {
     pub rotations: Gather<rotation::Ask, rotation::Answer>,
     /// Password hashing.
     pub hasher: Hasher,
+    /// Passwords that nobody may choose, if there is a file of them.
+    pub breached: Option<Breached>,
     /// Mails to users.
     pub mail: Mail,
     /// Signing keys and the JWKS.
@@ -102,6 +105,8 @@ impl App {
             return Err(StartError::Refused(refused));
         }
         let mail = Mail::open(&config).map_err(|finding| StartError::Config(vec![finding]))?;
+        let breached =
+            Breached::open(&config.password.breached_file).map_err(|finding| StartError::Config(vec![finding]))?;
         let metrics = Metrics::default();
         // The revision is what whoever builds says it is: asking Git here would make builds differ by their checkout.
         let revision = option_env!("SIGNET_REVISION").filter(|name| !name.is_empty()).unwrap_or("unknown");
@@ -122,6 +127,7 @@ impl App {
             hasher: Hasher::start(&config.hashing, metrics.clone())?,
             issuer: Issuer::new(&config, keys.ring()),
             verifier: Verifier::new(&config, keys.ring()),
+            breached,
             mail,
             keys,
             clock,

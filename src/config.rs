@@ -240,11 +240,14 @@ impl Default for SessionConfig {
 pub struct PasswordConfig {
     /// The fewest characters of a new password, 8 to 64. 15 is advisable while the password is the only factor.
     pub min_length: usize,
+    /// A file of SHA-1 digests of passwords that were stolen elsewhere, in their order, `DIGEST:COUNT` a line: as Have I Been
+    /// Pwned gives it away. None of them is taken as a new password. Empty: none.
+    pub breached_file: PathBuf,
 }
 
 impl Default for PasswordConfig {
     fn default() -> Self {
-        Self { min_length: 8 }
+        Self { min_length: 8, breached_file: PathBuf::new() }
     }
 }
 

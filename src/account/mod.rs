@@ -3,6 +3,7 @@
 //! Owns: users, one_time_tokens, invitations, email_changes.  Emits: what each file says.
 
 pub mod administer;
+pub mod breached;
 pub mod change_email;
 pub mod change_password;
 pub mod deletion;

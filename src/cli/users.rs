@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use super::{Failure, block_on, config_of_command, import, open_database};
 use crate::access::role::Roles;
+use crate::account::breached::Breached;
 use crate::account::email::Email;
 use crate::account::one_time::{OneTimeToken, Purpose};
-use crate::account::password::{NewPassword, Password};
+use crate::account::password::{NewPassword, Password, Subject};
 use crate::account::{administer, hand_out};
 use crate::config::Config;
 use crate::db::Db;
@@ -104,7 +105,7 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
     match command {
         Command::Create { email, name, roles } => {
             let (email, roles) = (address(&email)?, Roles::try_from(roles)?);
-            let password = new_password(&config, &email)?;
+            let password = new_password(&config, &email, name.as_deref())?;
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
             let user = block_on(administer::create(&db, &hasher, email, name, &password, roles))??;
             println!("{}  {}  {}", user.id, user.email, user.roles);
@@ -142,7 +143,7 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
         }
         Command::SetPassword { email } => {
             let address = address(&email)?;
-            let password = new_password(&config, &address)?;
+            let password = new_password(&config, &address, None)?;
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
             let outbox = Mail::open(&config)?.outbox();
             let set = block_on(administer::set_password(&db, &hasher, outbox, address, &password))?;
@@ -191,9 +192,12 @@ pub(super) fn address(text: &str) -> Result<Email, Failure> {
     Email::parse(text).map_err(say)
 }
 
-fn new_password(config: &Config, email: &Email) -> Result<NewPassword, Failure> {
+fn new_password(config: &Config, email: &Email, name: Option<&str>) -> Result<NewPassword, Failure> {
     let password = Password::parse(&ask_password()?).map_err(say)?;
-    NewPassword::accept(password, config.password.min_length, email, &config.issuer).map_err(say)
+    let subject = Subject { email, name, issuer: &config.issuer };
+    let accepted = NewPassword::accept(password, config.password.min_length, &subject).map_err(say)?;
+    let breached = Breached::open(&config.password.breached_file)?;
+    accepted.beside(breached.as_ref())?.map_err(say)
 }
 
 fn say(invalid: Invalid) -> Failure {

@@ -271,8 +271,12 @@ mod tests {
         let config = sources("", &[("SIGNET_DATABASE__URL_FILE", path)]).config().expect("valid");
         assert_eq!(config.database.url.0, "postgres://u:hunter2@h/d");
         assert!(!format!("{config:?}").contains("hunter2"));
-        // A key that is called so itself.
-        let config = sources("", &[("SIGNET_MAIL__CA_FILE", "/ca.pem")]).config().expect("valid");
-        assert_eq!(config.mail.ca_file.to_str(), Some("/ca.pem"));
+        // Keys that are called so themselves.
+        let paths = [("SIGNET_MAIL__CA_FILE", "/ca.pem"), ("SIGNET_PASSWORD__BREACHED_FILE", "/list.txt")];
+        let config = sources("", &paths).config().expect("valid");
+        assert_eq!(
+            (config.mail.ca_file.to_str(), config.password.breached_file.to_str()),
+            (Some("/ca.pem"), Some("/list.txt"))
+        );
     }
 }

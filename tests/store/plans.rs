@@ -15,7 +15,8 @@ use futures_util::future::join_all;
 use signet::access::role::Roles;
 use signet::account::administer;
 use signet::account::email::Email;
-use signet::account::password::{NewPassword, Password};
+use signet::account::import::{self, Terms};
+use signet::account::password::{NewPassword, Password, Subject};
 use signet::app::App;
 use signet::cleanup::{self, Limits};
 use signet::db::{Conn, Db};
@@ -206,7 +207,9 @@ impl Ledger {
         let hasher = Hasher::start(&self.server.config.hashing, Metrics::default()).expect("threads");
         let email = || Email::parse("eve@example.com").expect("an address");
         let password = Password::parse("another battery staple").expect("a password");
-        let new = NewPassword::accept(password, 8, &email(), "http://localhost").expect("a good one");
+        let eve = email();
+        let subject = Subject { email: &eve, name: None, issuer: "http://localhost" };
+        let new = NewPassword::accept(password, 8, &subject).expect("a good one");
         let roles = Roles::try_from(vec!["admin".to_owned()]).expect("a role");
         self.note("signet users set-role", |_| block_on(administer::set_roles(&db, email(), roles)).expect("a user"));
         self.note("signet users disable", |_| block_on(administer::disable(&db, email())).expect("a user"));
@@ -219,6 +222,11 @@ impl Ledger {
         self.note("signet users delete", |_| {
             block_on(administer::delete(&db, Outbox::closed(), gone(), DAY)).expect("a user")
         });
+        let lines: &[u8] = b"{\"email\": \"new@example.com\"}\n{\"email\": \"eve@example.com\"}\n";
+        let terms = Terms { nobodys_hash: hasher.nobodys_hash(), is_dry_run: false };
+        let counts = self
+            .note("signet users import", |_| block_on(import::import(&db, lines, &terms, |_| {})).expect("taken in"));
+        assert_eq!((counts.imported, counts.there), (1, 1));
         self.server.client().register("bob@example.com");
         self.note("signet sessions end EMAIL", |_| block_on(end::of_user(&db, email())).expect("a user"));
         let now = self.server.clock.now();

@@ -1,3 +1,4 @@
+mod breached;
 mod change_email;
 mod change_password;
 mod deletion;
