@@ -5,4 +5,5 @@ mod http;
 mod matrix;
 mod oauth;
 mod session;
+mod states;
 mod token;
