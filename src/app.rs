@@ -13,6 +13,7 @@ use actix_web::{App as Actix, HttpServer};
 use tracing_actix_web::TracingLogger;
 
 use crate::access::rights::Rights;
+use crate::account::breached::Breached;
 use crate::api_key::presented::KeyNotes;
 use crate::clock::{Clock, disagreement};
 use crate::config::Config;
@@ -43,6 +44,8 @@ pub struct App {
     pub rotations: Gather<rotation::Ask, rotation::Answer>,
     /// Password hashing.
     pub hasher: Hasher,
+    /// Passwords that nobody may choose, if there is a file of them.
+    pub breached: Option<Breached>,
     /// Mails to users.
     pub mail: Mail,
     /// Signing keys and the JWKS.
@@ -109,6 +112,8 @@ impl App {
             return Err(StartError::Refused(refused));
         }
         let mail = Mail::open(&config).map_err(|finding| StartError::Config(vec![finding]))?;
+        let breached =
+            Breached::open(&config.password.breached_file).map_err(|finding| StartError::Config(vec![finding]))?;
         let metrics = Metrics::default();
         // The revision is what whoever builds says it is: asking Git here would make builds differ by their checkout.
         let revision = option_env!("SIGNET_REVISION").filter(|name| !name.is_empty()).unwrap_or("unknown");
@@ -131,6 +136,7 @@ impl App {
             verifier: Verifier::new(&config, keys.ring()),
             rights: Arc::new(config.rights()),
             key_notes: KeyNotes::default(),
+            breached,
             mail,
             keys,
             clock,

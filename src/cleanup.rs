@@ -1,5 +1,6 @@
 //! What leaves by itself: sessions that have ended, one-time tokens that have expired, audit events that are older than they
-//! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, and API keys that have ended.
+//! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, API keys that have ended, and
+//! accounts that were deleted and whose time is over.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
 
-use crate::account::one_time;
+use crate::account::{deletion, one_time};
 use crate::api_key::{self, ApiKeyId, SourceId};
 use crate::app::App;
 use crate::audit::{self, EventId};
@@ -70,6 +71,7 @@ pub struct Limits {
     audit_events: Option<Timestamp>,
     throttles: Timestamp,
     known_sources: Timestamp,
+    users: Timestamp,
 }
 
 impl Limits {
@@ -83,6 +85,8 @@ impl Limits {
             // No instance whose clock is behind remembers what others have forgotten for so long.
             throttles: now - CLOCK_SKEW,
             known_sources: now - known_for - CLOCK_SKEW,
+            // Every instance has refused to bring them back by then.
+            users: now - CLOCK_SKEW,
         }
     }
 }
@@ -98,6 +102,7 @@ pub struct Removed {
     pub known_sources: usize,
     pub api_keys: usize,
     pub api_key_sources: usize,
+    pub users: usize,
 }
 
 impl Removed {
@@ -110,6 +115,7 @@ impl Removed {
         known_sources: 0,
         api_keys: 0,
         api_key_sources: 0,
+        users: 0,
     };
 }
 
@@ -132,6 +138,7 @@ pub async fn run(app: &App) {
                     known_sources,
                     api_keys = removed.api_keys,
                     api_key_sources = removed.api_key_sources,
+                    users = removed.users,
                     "removed what has ended"
                 );
                 true
@@ -231,7 +238,8 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         )
         .await?;
     let (api_keys, api_key_sources) = sweep_api_keys(leader, limits, metrics).await?;
-    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, api_keys, api_key_sources })
+    let users = sweep_users(leader, limits.users, metrics).await?;
+    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, api_keys, api_key_sources, users })
 }
 
 /// Keys that have ended stay for as long as sessions that have; where a key was used from is forgotten as devices are.
@@ -307,6 +315,26 @@ async fn sweep_one_time_tokens(leader: &mut Leader, before: Timestamp, metrics: 
         let begun = Instant::now();
         let sweep = move |tx: &mut db::Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
         let gone = leader.tx("cleanup.one_time_tokens", sweep).await?;
+        if gone == 0 {
+            return Ok(removed);
+        }
+        purged.inc_by(gone as u64);
+        removed += gone;
+        rest(begun).await;
+    }
+}
+
+/// Accounts that go in one transaction, each with whatever is left of it.
+const USERS_AT_ONCE: i64 = 10;
+
+/// Found by an index that has only the deleted ones in it.
+async fn sweep_users(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
+    let purged = metrics.purged_rows.with_label_values(&["users"]);
+    let mut removed = 0;
+    loop {
+        let begun = Instant::now();
+        let sweep = move |tx: &mut db::Tx<'_>| deletion::purge_due(tx, before, USERS_AT_ONCE);
+        let gone = leader.tx("cleanup.users", sweep).await?;
         if gone == 0 {
             return Ok(removed);
         }

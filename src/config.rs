@@ -1,6 +1,7 @@
 //! Configuration: `signet.toml`, then `SIGNET_…` environment variables on top. The doc comments are the reference:
 //! `docs/configuration.md` is made from them.
 
+mod account;
 mod agreement;
 mod api_keys;
 mod findings;
@@ -12,6 +13,7 @@ mod sources;
 mod throttle;
 mod values;
 
+pub use account::AccountConfig;
 pub use api_keys::ApiKeysConfig;
 pub(crate) use mail::TOKEN_PLACE;
 pub use mail::{MailConfig, Registration};
@@ -55,6 +57,8 @@ pub struct Config {
     pub token: TokenConfig,
     /// Refresh-token families.
     pub session: SessionConfig,
+    /// Accounts, and how they end.
+    pub account: AccountConfig,
     /// What a new password must be like.
     pub password: PasswordConfig,
     /// How passwords are hashed.
@@ -246,11 +250,14 @@ impl Default for SessionConfig {
 pub struct PasswordConfig {
     /// The fewest characters of a new password, 8 to 64. 15 is advisable while the password is the only factor.
     pub min_length: usize,
+    /// A file of SHA-1 digests of passwords that were stolen elsewhere, in their order, `DIGEST:COUNT` a line: as Have I Been
+    /// Pwned gives it away. None of them is taken as a new password. Empty: none.
+    pub breached_file: PathBuf,
 }
 
 impl Default for PasswordConfig {
     fn default() -> Self {
-        Self { min_length: 8 }
+        Self { min_length: 8, breached_file: PathBuf::new() }
     }
 }
 

@@ -159,6 +159,11 @@ pub struct Text(String);
 const MAX_TEXT_CHARS: usize = 200;
 
 impl Text {
+    /// The text, to look at.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The text itself.
     pub fn into_string(self) -> String {
         self.0

@@ -269,7 +269,8 @@ metrics! {
     mails_waiting: gauge {} = "signet_mails_waiting", "Mails in the outbox when this instance last looked.";
     purged_rows: counters {
         table: Known(&[
-            "sessions", "audit_events", "one_time_tokens", "throttles", "known_sources", "api_keys", "api_key_sources"
+            "sessions", "audit_events", "one_time_tokens", "throttles", "known_sources", "api_keys", "api_key_sources",
+            "users"
         ])
     } =
         "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";

@@ -13,7 +13,8 @@ use actix_web::{HttpRequest, Route as Service};
 use self::Caller::{Account, AccountOrKey, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
 use self::RateLimit::{Guesses, Mails, Registrations, Unlimited};
 use crate::account::change_email::{self, confirm};
-use crate::account::{change_password, forgot_password, me, register, reset_password, verify_email};
+use crate::account::deletion::{delete as delete_me, restore};
+use crate::account::{change_password, export, forgot_password, me, register, reset_password, verify_email};
 use crate::api_key as keys;
 use crate::config::Config;
 use crate::error::Error;
@@ -88,6 +89,9 @@ pub const PUBLIC: &[Route] = &[
     post("/v1/auth/logout", AnyToken, Unlimited, logout::describe, || web::to(logout::handle)),
     get("/v1/auth/me", AccountOrKey, Unlimited, me::describe_show, || web::to(me::show)),
     patch("/v1/auth/me", Account, Unlimited, me::describe_change, || web::to(me::change)),
+    delete("/v1/auth/me", Account, Guesses, delete_me::describe, || web::to(delete_me::handle)),
+    get("/v1/auth/me/export", Account, Unlimited, export::describe, || web::to(export::handle)),
+    post("/v1/auth/restore", Anyone, Unlimited, restore::describe, || web::to(restore::handle)),
     post("/v1/auth/change-password", Account, Guesses, change_password::describe, || web::to(change_password::handle)),
     post("/v1/auth/change-email", Account, Guesses, change_email::describe, || web::to(change_email::handle)),
     post("/v1/auth/change-email/confirm", Anyone, Unlimited, confirm::describe, || web::to(confirm::handle)),

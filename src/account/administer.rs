@@ -1,8 +1,12 @@
-//! What an operator does to accounts from the command line: create, set roles, disable, set a password or an address.
+//! What an operator does to accounts from the command line: create, set roles, disable, delete, set a password or an address.
 //!
-//! Owns: users.  Emits: UserCreated, RolesChanged, UserDisabled, UserEnabled, PasswordSet, EmailChanged.
+//! Owns: users.  Emits: UserCreated, RolesChanged, UserDisabled, UserEnabled, UserDeleted, UserRestored,
+//! PasswordSet, EmailChanged.
+
+use std::time::Duration;
 
 use super::change_email::{self, confirm::change_address};
+use super::deletion::{self, Deleted, LAST_ADMINISTRATOR};
 use super::email::Email;
 use super::one_time::{self, Purpose};
 use super::password::NewPassword;
@@ -11,6 +15,7 @@ use super::store::{self, NewUser};
 use super::{User, UserId};
 use crate::access::role::Roles;
 use crate::audit::{self, Event};
+use crate::clock::Timestamp;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::hasher::Hasher;
@@ -73,7 +78,7 @@ pub async fn disable(db: &Db, email: Email) -> Result<UserId> {
     let disabled = db
         .tx("account.disable", move |tx| {
             let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(None) };
-            if store::disable(tx, id)? {
+            if store::disable(tx, id)? || deletion::keep_out(tx, id)? {
                 session::revoke_all(tx, id, RevokedReason::UserDisabled)?;
                 one_time::void(tx, id, &Purpose::OF_USERS)?;
                 change_email::call_off(tx, id)?;
@@ -100,6 +105,41 @@ pub async fn enable(db: &Db, email: Email) -> Result<UserId> {
         })
         .await?;
     enabled.ok_or(Error::NotFound)
+}
+
+/// Deletes an account; when everything of it goes, or nothing if it is gone already.
+///
+/// # Errors
+/// [`Error::NotFound`], for a deleted account too; [`Error::Forbidden`] for the last administrator; or the database's.
+pub async fn delete(db: &Db, outbox: Outbox, email: Email, grace: Duration) -> Result<Option<Timestamp>> {
+    let deleted = db
+        .tx("account.delete", move |tx| {
+            let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(Deleted::Gone) };
+            deletion::delete(tx, &outbox, id, &deletion::By::Other(None), grace, &Origin::command_line())
+        })
+        .await?;
+    match deleted {
+        Deleted::Until(purge_at) => Ok(Some(purge_at)),
+        Deleted::Purged => Ok(None),
+        Deleted::Gone => Err(Error::NotFound),
+        Deleted::Changed => Err(Error::Unavailable),
+        Deleted::LastAdministrator => Err(LAST_ADMINISTRATOR),
+    }
+}
+
+/// Brings a deleted account back.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such account, or it was not deleted; or the database's.
+pub async fn restore(db: &Db, email: Email) -> Result<UserId> {
+    let restored = db
+        .tx("account.restore", move |tx| {
+            let Some(id) = store::find_id_by_email(tx, &email)? else { return Ok(None) };
+            let restored = deletion::restore(tx, id, false, None, &Origin::command_line())?;
+            Ok(restored.then_some(id))
+        })
+        .await?;
+    restored.ok_or(Error::NotFound)
 }
 
 /// Sets a user's password and ends every session: for somebody whose account was taken. Wrong passwords are

@@ -43,7 +43,7 @@ pub async fn handle(
     Json(body): Json<Request>,
 ) -> Result<HttpResponse> {
     let email = Email::parse(&user.email).map_err(|_| Error::Internal)?;
-    let new_password = register::accept(&app, body.new_password, &email, "new_password")?;
+    let new_password = register::accept(&app, body.new_password, &email, user.name.as_deref(), "new_password").await?;
     let id = caller.user_id;
     app.hasher.admit(from.address)?;
     let guess = Guess::in_session(&app.config, caller.session_id, &from);

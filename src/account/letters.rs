@@ -11,6 +11,7 @@ use std::time::Duration;
 use diesel::QueryResult;
 
 use super::change_email;
+use super::deletion;
 use super::email::Email;
 use super::one_time::{self, By, Purpose, invitation};
 use super::store::{self, Addressee};
@@ -59,6 +60,7 @@ pub(crate) fn compose(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms) -> QueryR
         },
         Kind::PasswordChanged => Ok(Some(notice(letter, Template::PasswordChanged))),
         Kind::EmailChanged => Ok(Some(notice(letter, Template::EmailChanged))),
+        Kind::AccountDeleted => account_deleted(tx, letter),
         Kind::Unknown => Ok(None),
     }
 }
@@ -108,6 +110,24 @@ fn confirmation(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms, email: &Email) 
         name: None,
         new_email: Some(change.email),
         ..message
+    }))
+}
+
+/// With a token for whoever deleted the account themselves, as long as it can be brought back.
+fn account_deleted(tx: &mut Tx<'_>, letter: &Letter) -> QueryResult<Option<Message>> {
+    let notice = notice(letter, Template::AccountDeleted);
+    let Some(id) = letter.user_id else { return Ok(Some(notice)) };
+    let (Some(user), Some(purge_at)) = (store::find_addressee_by_id(tx, id)?, deletion::find_restorable(tx, id)?)
+    else {
+        return Ok(None);
+    };
+    let token = one_time::issue(tx, id, Purpose::RestoreAccount, By::Mail, purge_at.since(tx.now))?;
+    Ok(Some(Message {
+        to: user.email,
+        name: user.name.filter(|_| user.is_verified),
+        token: Some(token.to_text()),
+        valid_for: purge_at.since(letter.created_at),
+        ..notice
     }))
 }
 

@@ -3,11 +3,15 @@
 //! Owns: users, one_time_tokens, invitations, email_changes.  Emits: what each file says.
 
 pub mod administer;
+pub mod breached;
 pub mod change_email;
 pub mod change_password;
+pub mod deletion;
 pub mod email;
+pub mod export;
 pub mod forgot_password;
 pub(crate) mod hand_out;
+pub mod import;
 pub(crate) mod letters;
 pub mod me;
 pub mod one_time;

@@ -4,11 +4,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::io;
 use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
+use super::breached::Breached;
 use super::email::Email;
 use crate::field::{FromField, Invalid};
 
@@ -17,7 +19,11 @@ pub const MAX_BYTES: usize = 1024;
 
 /// A password as somebody typed it.
 #[derive(Clone)]
-pub struct Password(Zeroizing<String>);
+pub struct Password {
+    normal: Zeroizing<String>,
+    /// As it was typed, where that is not the same.
+    typed: Option<Zeroizing<String>>,
+}
 
 impl Password {
     /// Normalises to NFC, so that the same characters from another keyboard are the same password.
@@ -36,12 +42,18 @@ impl Password {
         if normal.chars().any(char::is_control) {
             return Err(Invalid::new("control_character", "a password has no control characters"));
         }
-        Ok(Self(normal))
+        let typed = (normal.as_str() != text).then(|| Zeroizing::new(text.to_owned()));
+        Ok(Self { normal, typed })
     }
 
     /// The password itself, for the hasher.
     pub(crate) fn expose(&self) -> &str {
-        &self.0
+        &self.normal
+    }
+
+    /// As it was typed, and as it is normalised if that is another: for hashes that were made elsewhere.
+    pub(crate) fn spellings(&self) -> impl Iterator<Item = &str> {
+        self.typed.iter().chain([&self.normal]).map(|text| text.as_str())
     }
 }
 
@@ -70,21 +82,51 @@ impl FromField for Password {
 #[derive(Debug)]
 pub struct NewPassword(Password);
 
+/// Whose password it is to be: what an attacker who knows that much would try first.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The account's address.
+    pub email: &'a Email,
+    /// What its user is called.
+    pub name: Option<&'a str>,
+    /// The URL of the service.
+    pub issuer: &'a str,
+}
+
 impl NewPassword {
-    /// Judges `password` for the account of `email` at the service `issuer`.
+    /// Judges `password`.
     ///
     /// # Errors
-    /// `too_short` or `too_common`.
-    pub fn accept(password: Password, min_length: usize, email: &Email, issuer: &str) -> Result<Self, Invalid> {
+    /// `too_short`, `too_common` or `too_personal`.
+    pub fn accept(password: Password, min_length: usize, subject: &Subject<'_>) -> Result<Self, Invalid> {
         let text = password.expose();
-        if text.chars().count() < min_length {
-            let detail = format!("a password has at least {min_length} characters");
+        let length = text.chars().count();
+        if length < min_length {
+            let detail = format!("a password has at least {min_length} characters, and this one has {length}");
             return Err(Invalid { code: "too_short", detail: Cow::Owned(detail) });
         }
-        if is_common(text) || is_about(text, email, issuer) {
+        if is_common(text) {
             return Err(Invalid::new("too_common", "this password is among the first that an attacker tries"));
         }
+        if is_about(text, subject) {
+            let detail = "this password is little more than your name, your address or the name of the service";
+            return Err(Invalid::new("too_personal", detail));
+        }
         Ok(Self(password))
+    }
+
+    /// Refuses it if it was stolen elsewhere. Reads a file: not to be called where nothing may wait.
+    ///
+    /// # Errors
+    /// `password_breached`; or the file's.
+    pub fn beside(self, breached: Option<&Breached>) -> io::Result<Result<Self, Invalid>> {
+        let is_breached = breached.map(|breached| breached.contains(&self.0)).transpose()?;
+        let detail =
+            "this password is in a list of passwords that were stolen elsewhere; choose another, here and there";
+        Ok(match is_breached {
+            Some(true) => Err(Invalid::new("password_breached", detail)),
+            Some(false) | None => Ok(self),
+        })
     }
 
     /// The password, for the hasher.
@@ -107,14 +149,33 @@ fn is_one_character(text: &str) -> bool {
 }
 
 /// Whether nothing is left but digits and punctuation once the words anybody would guess are taken out: the user's own
-/// name in the address, the name of the service.
-fn is_about(text: &str, email: &Email, issuer: &str) -> bool {
-    let lower = Zeroizing::new(text.to_lowercase());
+/// name and the one in the address, the name of the service.
+fn is_about(text: &str, subject: &Subject<'_>) -> bool {
+    let mut rest = Zeroizing::new(text.to_lowercase());
+    let mut words = words_about(subject);
+    // The longer ones first: one may be part of another.
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let mut found = false;
+    for word in &words {
+        if rest.contains(word.as_str()) {
+            found = true;
+            rest = Zeroizing::new(rest.replace(word.as_str(), ""));
+        }
+    }
+    found && rest.chars().all(|left| !left.is_alphabetic())
+}
+
+/// Those that are long enough to be a word.
+fn words_about(subject: &Subject<'_>) -> Vec<String> {
+    let Subject { email, name, issuer } = subject;
+    let name = name.unwrap_or_default().to_lowercase();
     let host = url::Url::parse(issuer).ok().and_then(|url| url.domain().map(str::to_owned)).unwrap_or_default();
-    let words = [email.key(), email.local_part(), "signet", "password"].into_iter().chain(host.split('.'));
-    words
-        .filter(|word| word.len() >= 3)
-        .any(|word| lower.contains(word) && lower.replace(word, "").chars().all(|rest| !rest.is_alphabetic()))
+    let parts_of_name = name.split_whitespace();
+    let parts_of_address = email.local_part().split(|c: char| !c.is_alphanumeric());
+    let parts_of_host = host.split('.');
+    let whole = [email.key(), email.local_part(), name.as_str(), "signet", "password"];
+    let words = whole.into_iter().chain(parts_of_name).chain(parts_of_address).chain(parts_of_host);
+    words.filter(|word| word.chars().count() >= 3 && word.chars().any(char::is_alphabetic)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -124,7 +185,8 @@ mod tests {
     fn accept(text: &str) -> Result<(), &'static str> {
         let email = Email::parse("Alice.Jones@example.com").expect("an address");
         let password = Password::parse(text).map_err(|invalid| invalid.code)?;
-        NewPassword::accept(password, 8, &email, "https://login.acme.example").map(drop).map_err(|invalid| invalid.code)
+        let subject = Subject { email: &email, name: Some("Alicia Bo Smith"), issuer: "https://login.acme.example" };
+        NewPassword::accept(password, 8, &subject).map(drop).map_err(|invalid| invalid.code)
     }
 
     #[test]
@@ -142,15 +204,28 @@ mod tests {
         for text in ["password1", "PASSWORD1", "iloveyou2", "12345678", "qwertyuiop", "aaaaaaaaaaaa"] {
             assert_eq!(accept(text), Err("too_common"), "{text}");
         }
-        for text in ["alice.jones", "Alice.Jones1!", "alice.jones@example.com", "signet2026!", "acme12345", "login!!!!"]
-        {
-            assert_eq!(accept(text), Err("too_common"), "{text}");
+        for text in [
+            "alice.jones",
+            "Alice.Jones1!",
+            "jones-alice-99",
+            "alice.jones@example.com",
+            "Alicia Bo Smith",
+            "SmithAlicia!",
+            "alicia4acme",
+            "signet2026!",
+            "acme12345",
+            "login!!!!",
+        ] {
+            assert_eq!(accept(text), Err("too_personal"), "{text}");
         }
-        assert_eq!(accept("alice.jones rides at dawn"), Ok(()));
+        for text in ["alice.jones rides at dawn", "smithereens!", "bo bo bo bo"] {
+            assert_eq!(accept(text), Ok(()), "{text}");
+        }
         // The digits of an address are no word.
-        let email = Email::parse("a@x").expect("an address");
+        let email = Email::parse("912@x").expect("an address");
         let digits = Password::parse("9127364518").expect("a password");
-        assert!(NewPassword::accept(digits, 8, &email, "http://127.0.0.1:8080").is_ok());
+        let subject = Subject { email: &email, name: None, issuer: "http://127.0.0.1:8080" };
+        assert!(NewPassword::accept(digits, 8, &subject).is_ok());
     }
 
     #[test]

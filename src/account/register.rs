@@ -12,14 +12,14 @@ use actix_web::web::Data;
 
 use super::email::Email;
 use super::one_time::{OneTimeToken, Purpose, TokenField, invitation};
-use super::password::{NewPassword, Password};
+use super::password::{NewPassword, Password, Subject};
 use super::store::{self, NewUser, Standing};
 use crate::access::role::Roles;
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::config::Registration;
 use crate::error::{Error, FieldError, Result};
-use crate::field::Text;
+use crate::field::{Invalid, Text};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
@@ -52,10 +52,11 @@ request_body! {
 
 /// Answers 201 with the new user and tokens, or 202 if the address is to be verified first.
 pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> Result<HttpResponse> {
-    let password = accept(&app, body.password, &body.email, "password")?;
+    let name = body.name.map(Text::into_string);
+    let password = accept(&app, body.password, &body.email, name.as_deref(), "password").await?;
     let device = Device { shown: None, is_wanted: body.remember_device || body.cookie };
     let terms = Terms::first_party(&app, body.label).with_device(device);
-    let new = Applicant { email: body.email, name: body.name.map(Text::into_string), password };
+    let new = Applicant { email: body.email, name, password };
     let outcome = register(&app, new, body.invitation, terms, from).await;
     let label = match &outcome {
         Ok(Registered::Opened(_)) => "success",
@@ -89,10 +90,30 @@ const CLOSED: Error = Error::Forbidden("nobody can register here; ask the operat
 const UNINVITED: Error = Error::Forbidden("only who was invited can register here");
 
 /// Judges a password for an account; the error names `field`.
-pub(super) fn accept(app: &App, password: Password, email: &Email, field: &'static str) -> Result<NewPassword> {
-    NewPassword::accept(password, app.config.password.min_length, email, &app.config.issuer).map_err(|invalid| {
-        Error::InvalidFields(vec![FieldError { field: field.to_owned(), code: invalid.code, detail: invalid.detail }])
-    })
+pub(super) async fn accept(
+    app: &App,
+    password: Password,
+    email: &Email,
+    name: Option<&str>,
+    field: &'static str,
+) -> Result<NewPassword> {
+    let refused =
+        |Invalid { code, detail }| Error::InvalidFields(vec![FieldError { field: field.to_owned(), code, detail }]);
+    let subject = Subject { email, name, issuer: &app.config.issuer };
+    let accepted = NewPassword::accept(password, app.config.password.min_length, &subject).map_err(refused)?;
+    if app.breached.is_none() {
+        return Ok(accepted);
+    }
+    let breached = app.breached.clone();
+    // A file may be slow, and nothing else may wait for it.
+    match tokio::task::spawn_blocking(move || accepted.beside(breached.as_ref())).await {
+        Ok(Ok(accepted)) => accepted.map_err(refused),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "password.breached_file cannot be read, so no password can be set");
+            Err(Error::Unavailable)
+        }
+        Err(_panicked) => Err(Error::Internal),
+    }
 }
 
 /// Who wants an account.

@@ -57,16 +57,17 @@ async fn reset(app: &App, token: &TokenField, new_password: Password, from: Orig
     let token = token.parse(Purpose::ResetPassword)?;
     app.hasher.admit(from.address)?;
     let asked = token.clone();
-    let address = app
+    let holder = app
         .db
         .read("account.reset_holder", move |tx| {
             let Some(user) = one_time::holder(tx, &asked)? else { return Ok(None) };
-            Ok(store::find_addressee_by_id(tx, user)?.map(|user| user.email))
+            Ok(store::find_addressee_by_id(tx, user)?.map(|user| (user.email, user.name)))
         })
         .await?;
-    let email = Email::parse(address.as_deref().unwrap_or(NOBODY)).map_err(|_| Error::Internal)?;
+    let (address, name) = holder.unwrap_or_else(|| (NOBODY.to_owned(), None));
+    let email = Email::parse(&address).map_err(|_| Error::Internal)?;
     // A password that is refused leaves the token as it is, for another try.
-    let new_password = register::accept(app, new_password, &email, "new_password")?;
+    let new_password = register::accept(app, new_password, &email, name.as_deref(), "new_password").await?;
     let new_hash = app.hasher.hash(new_password.password(), from.address).await?;
     let outbox = app.mail.outbox();
     let done = app

@@ -244,9 +244,9 @@ pub(super) fn disable(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)
 }
 
-/// Lets a disabled user in again; tells whether there was one.
+/// Lets a disabled user in again; tells whether there was one. A deleted one is brought back in another way.
 pub(super) fn enable(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
-    let disabled = users::table.find(id).filter(users::is_active.eq(false));
+    let disabled = users::table.find(id).filter(users::is_active.eq(false)).filter(users::purge_at.is_null());
     let update =
         diesel::update(disabled).set((users::is_active.eq(true), users::access_version.eq(users::access_version + 1)));
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)

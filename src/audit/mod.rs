@@ -55,6 +55,8 @@ pub enum Event {
     LinkIssued { user: UserId, purpose: Purpose },
     /// An operator opened an account for somebody.
     UserCreated { user: UserId, roles: Roles },
+    /// An operator took a user over from another service.
+    UserImported { user: UserId, roles: Roles },
     /// A password was right and a session began.
     LoggedIn { user: UserId, session: SessionId },
     /// A log-in was refused.
@@ -93,6 +95,16 @@ pub enum Event {
     UserDisabled { user: UserId },
     /// An operator let a disabled user in again.
     UserEnabled { user: UserId },
+    /// An account was deleted, and goes for good at that time. No actor: an operator at the command line.
+    UserDeleted { user: UserId, actor: Option<UserId>, session: Option<SessionId>, purge_at: Timestamp },
+    /// A user took a copy of everything that is kept about them.
+    DataExported { user: UserId, session: SessionId },
+    /// A signed-in user who wanted their account deleted gave a wrong password.
+    UserDeletionFailed { user: UserId, session: SessionId },
+    /// A deleted account was brought back, by its user or by an operator.
+    UserRestored { user: UserId, actor: Option<UserId> },
+    /// Everything of a deleted account was removed.
+    UserPurged { user: UserId, actor: Option<UserId> },
     /// An operator set a user's password.
     PasswordSet { user: UserId },
     /// An operator ended every session of a user, so many.
@@ -188,6 +200,7 @@ impl Event {
                 of_operator("user_link_issued", user, json!({"purpose": purpose.as_str()}))
             }
             Self::UserCreated { user, roles } => of_operator("user_created", user, json!({"roles": roles})),
+            Self::UserImported { user, roles } => of_operator("user_imported", user, json!({"roles": roles})),
             Self::LoggedIn { user, session } => own("authn_login_success", user, session, json!({})),
             Self::LoginFailed { user, reason } => {
                 of_stranger("authn_login_fail", user, json!({"reason": reason.as_str()}))
@@ -229,6 +242,21 @@ impl Event {
             Self::RolesChanged { user, roles } => of_operator("authz_roles_change", user, json!({"roles": roles})),
             Self::UserDisabled { user } => of_operator("user_disabled", user, json!({})),
             Self::UserEnabled { user } => of_operator("user_enabled", user, json!({})),
+            Self::UserDeleted { user, actor, session, purge_at } => Columns {
+                kind: "user_deleted",
+                subject: Some(*user),
+                actor: *actor,
+                session: *session,
+                detail: json!({"purge_at": purge_at}),
+            },
+            Self::DataExported { user, session } => own("user_data_exported", user, session, json!({})),
+            Self::UserDeletionFailed { user, session } => own("user_delete_fail", user, session, json!({})),
+            Self::UserRestored { user, actor } => {
+                Columns { actor: *actor, ..of_operator("user_restored", user, json!({})) }
+            }
+            Self::UserPurged { user, actor } => {
+                Columns { actor: *actor, ..of_operator("user_purged", user, json!({})) }
+            }
             Self::PasswordSet { user } => of_operator("user_password_set", user, json!({})),
             Self::SessionsEnded { user, count } => of_operator("user_sessions_ended", user, json!({"count": count})),
         }

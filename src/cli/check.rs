@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Failure, config_of_command};
+use crate::account::breached::Breached;
 use crate::app::Listeners;
 use crate::clock::{Clock, Timestamp, disagreement};
 use crate::config::{Config, one_line};
@@ -26,6 +27,7 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     found.errors.extend(machine::findings(&config, now));
     if found.errors.is_empty() {
         found.errors.extend(Mail::open(&config).err());
+        found.errors.extend(Breached::open(&config.password.breached_file).err());
     }
     found.errors.extend(Listeners::bind(&config).err().map(|error| error.to_string()));
     look_at_keys(&config, now, &mut found);

@@ -6,6 +6,7 @@ mod check;
 mod cleanup;
 mod dev;
 mod healthcheck;
+mod import;
 mod keys;
 mod migrate;
 mod openapi;
@@ -54,7 +55,7 @@ enum Command {
     /// Make, rotate, list, prune, revoke and export signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create and invite users, set their roles, passwords and addresses, disable and enable them
+    /// Create, import and invite users, set their roles, passwords and addresses, disable, enable, delete and restore them
     #[command(subcommand)]
     Users(users::Command),
     /// Make API keys for services, list and end users' keys

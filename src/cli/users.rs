@@ -2,17 +2,20 @@
 
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Failure, block_on, config_of_command, open_database};
+use super::{Failure, block_on, config_of_command, import, open_database};
 use crate::access::role::Roles;
+use crate::account::breached::Breached;
 use crate::account::email::Email;
 use crate::account::one_time::{OneTimeToken, Purpose};
-use crate::account::password::{NewPassword, Password};
+use crate::account::password::{NewPassword, Password, Subject};
 use crate::account::{administer, hand_out};
 use crate::config::Config;
 use crate::db::Db;
+use crate::error::Error;
 use crate::field::Invalid;
 use crate::hasher::Hasher;
 use crate::mail::{Link, Mail};
@@ -34,6 +37,8 @@ pub(super) enum Command {
         #[arg(long)]
         service: bool,
     },
+    /// Take over users of another service, with the hashes of their passwords
+    Import(import::Arguments),
     /// Set a user's roles, in place of the ones they have; takes effect at the next refresh
     SetRole {
         /// The e-mail address
@@ -49,6 +54,19 @@ pub(super) enum Command {
     },
     /// Let a disabled user log in again
     Enable {
+        /// The e-mail address
+        email: String,
+    },
+    /// Delete an account: every session ends, none can be opened, and after `account.deletion_grace` everything of it goes
+    Delete {
+        /// The e-mail address
+        email: String,
+        /// Remove everything of it at once; nothing brings it back
+        #[arg(long)]
+        now: bool,
+    },
+    /// Bring back a deleted account whose time is not over
+    Restore {
         /// The e-mail address
         email: String,
     },
@@ -90,11 +108,12 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
     match command {
         Command::Create { email, name, roles, service } => {
             let (email, roles) = (address(&email)?, Roles::try_from(roles)?);
-            let password = if service { None } else { Some(new_password(&config, &email)?) };
+            let password = if service { None } else { Some(new_password(&config, &email, name.as_deref())?) };
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
             let user = block_on(administer::create(&db, &hasher, email, name, password.as_ref(), roles))??;
             println!("{}  {}  {}", user.id, user.email, user.roles);
         }
+        Command::Import(arguments) => import::run(&config, &db, &arguments)?,
         Command::SetRole { email, roles } => {
             let roles = Roles::try_from(roles)?;
             let id = block_on(administer::set_roles(&db, address(&email)?, roles.clone()))?.map_err(no_such_user)?;
@@ -108,9 +127,26 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             let id = block_on(administer::enable(&db, address(&email)?))?.map_err(no_such_user)?;
             println!("{id}  {email}  enabled");
         }
+        Command::Delete { email, now } => {
+            let outbox = Mail::open(&config)?.outbox();
+            let grace = if now { Duration::ZERO } else { config.account.deletion_grace.0 };
+            let deleted = block_on(administer::delete(&db, outbox, address(&email)?, grace))?;
+            match deleted.map_err(no_such_user)? {
+                Some(purge_at) => println!("{email}  deleted; can be brought back until {purge_at}"),
+                None => println!("{email}  deleted for good"),
+            }
+        }
+        Command::Restore { email } => {
+            let restored = block_on(administer::restore(&db, address(&email)?))?;
+            let id = restored.map_err(|error| match error {
+                Error::NotFound => "no deleted account has this address".into(),
+                other => Failure::from(other),
+            })?;
+            println!("{id}  {email}  is as before, without its sessions");
+        }
         Command::SetPassword { email } => {
             let address = address(&email)?;
-            let password = new_password(&config, &address)?;
+            let password = new_password(&config, &address, None)?;
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
             let outbox = Mail::open(&config)?.outbox();
             let set = block_on(administer::set_password(&db, &hasher, outbox, address, &password))?;
@@ -159,18 +195,21 @@ pub(super) fn address(text: &str) -> Result<Email, Failure> {
     Email::parse(text).map_err(say)
 }
 
-fn new_password(config: &Config, email: &Email) -> Result<NewPassword, Failure> {
+fn new_password(config: &Config, email: &Email, name: Option<&str>) -> Result<NewPassword, Failure> {
     let password = Password::parse(&ask_password()?).map_err(say)?;
-    NewPassword::accept(password, config.password.min_length, email, &config.issuer).map_err(say)
+    let subject = Subject { email, name, issuer: &config.issuer };
+    let accepted = NewPassword::accept(password, config.password.min_length, &subject).map_err(say)?;
+    let breached = Breached::open(&config.password.breached_file)?;
+    accepted.beside(breached.as_ref())?.map_err(say)
 }
 
 fn say(invalid: Invalid) -> Failure {
     invalid.detail.into()
 }
 
-pub(super) fn no_such_user(error: crate::error::Error) -> Failure {
+pub(super) fn no_such_user(error: Error) -> Failure {
     match error {
-        crate::error::Error::NotFound => "there is no such user".into(),
+        Error::NotFound => "there is no such user".into(),
         other => other.into(),
     }
 }

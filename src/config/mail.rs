@@ -51,6 +51,8 @@ pub struct MailConfig {
     pub reset_password_link: String,
     /// The page that posts to `/v1/auth/change-email/confirm`, likewise.
     pub change_email_link: String,
+    /// The page that posts to `/v1/auth/restore`, likewise.
+    pub restore_account_link: String,
     /// The page that posts to `/v1/auth/register` with an invitation, likewise.
     pub invitation_link: String,
     /// Whether each mail's link is printed, too: `dev` does, for whoever sits before it.
@@ -69,6 +71,7 @@ impl Default for MailConfig {
             verify_email_link: String::new(),
             reset_password_link: String::new(),
             change_email_link: String::new(),
+            restore_account_link: String::new(),
             invitation_link: String::new(),
             announce: false,
         }
@@ -102,11 +105,12 @@ impl MailConfig {
         findings
     }
 
-    fn links(&self) -> [(&'static str, &str); 4] {
+    fn links(&self) -> [(&'static str, &str); 5] {
         [
             ("verify_email_link", &self.verify_email_link),
             ("reset_password_link", &self.reset_password_link),
             ("change_email_link", &self.change_email_link),
+            ("restore_account_link", &self.restore_account_link),
             ("invitation_link", &self.invitation_link),
         ]
     }

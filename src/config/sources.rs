@@ -150,10 +150,18 @@ pub(super) fn keys(schema: &Schema) -> Vec<(String, &Schema)> {
     found
 }
 
+fn is_key(schema: &Schema, variable: &str) -> bool {
+    let mut keys = variable.split("__");
+    let root = keys.next().and_then(|key| schema["properties"].get(key));
+    keys.try_fold(root, |sub, key| sub.map(|sub| sub["properties"].get(key))).flatten().is_some()
+}
+
 /// `SIGNET_SESSION__GRACE=30s`, or `SIGNET_DATABASE__URL_FILE=/run/secrets/url` for the value in a mounted file.
 fn set_from_environment(schema: &Schema, table: &mut toml::Table, name: &str, value: &str) -> Result<(), Error> {
     let variable = name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase();
-    let (variable, value) = match variable.strip_suffix("_file") {
+    // A key may itself end so, as `mail.ca_file`: then the value is the path.
+    let of_file = variable.strip_suffix("_file").filter(|_| !is_key(schema, &variable));
+    let (variable, value) = match of_file {
         Some(variable) => (variable.to_owned(), Cow::Owned(read(Path::new(value))?.trim_end_matches('\n').to_owned())),
         None => (variable, Cow::Borrowed(value)),
     };
@@ -280,5 +288,12 @@ mod tests {
         let config = sources("", &[("SIGNET_DATABASE__URL_FILE", path)]).config().expect("valid");
         assert_eq!(config.database.url.0, "postgres://u:hunter2@h/d");
         assert!(!format!("{config:?}").contains("hunter2"));
+        // Keys that are called so themselves.
+        let paths = [("SIGNET_MAIL__CA_FILE", "/ca.pem"), ("SIGNET_PASSWORD__BREACHED_FILE", "/list.txt")];
+        let config = sources("", &paths).config().expect("valid");
+        assert_eq!(
+            (config.mail.ca_file.to_str(), config.password.breached_file.to_str()),
+            (Some("/ca.pem"), Some("/list.txt"))
+        );
     }
 }

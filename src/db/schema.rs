@@ -16,6 +16,8 @@ diesel::table! {
         access_version -> BigInt,
         created_at -> Moment,
         last_login_at -> Nullable<Moment>,
+        purge_at -> Nullable<Moment>,
+        was_active -> Nullable<Bool>,
     }
 }
 

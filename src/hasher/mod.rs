@@ -4,8 +4,9 @@
 //! can only starve each other: the threads are few, and when the wait would exceed the limit the answer is "busy" at
 //! once, while refreshes and verifications go on.
 //!
-//! [`queue`] says whose turn it is, [`kernel`] computes.
+//! [`queue`] says whose turn it is, [`kernel`] computes, [`foreign`] checks what other services made.
 
+pub(crate) mod foreign;
 mod kernel;
 mod queue;
 
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use tracing::field::Empty;
 use zeroize::Zeroizing;
 
+use self::foreign::ForeignHash;
 use self::kernel::Kernel;
 use self::queue::{Queue, Source};
 use crate::account::password::Password;
@@ -47,7 +49,7 @@ pub enum Error {
         /// How long this source's next hash would wait.
         wait: Duration,
     },
-    /// A stored hash is no Argon2 PHC string.
+    /// A stored hash is no Argon2 PHC string, and none that was taken over.
     #[error("a stored password hash is unreadable: {0}")]
     Malformed(String),
     /// A defect of ours; the log says where.
@@ -123,8 +125,8 @@ impl Hasher {
     ) -> Result<Verdict, Error> {
         let is_decoy = stored.is_none();
         let stored = stored.map_or_else(|| Arc::clone(&self.decoy), Arc::from);
-        let password = Zeroizing::new(password.expose().to_owned());
-        let verdict = self.run(from, move |kernel| kernel.verify(&password, &stored)).await??;
+        let password = password.clone();
+        let verdict = self.run(from, move |kernel| verify(kernel, &password, &stored)).await??;
         Ok(if is_decoy { Verdict::Wrong } else { verdict })
     }
 
@@ -184,6 +186,15 @@ impl Hasher {
     fn shed(&self, wait: Duration) -> Error {
         self.pool.metrics.hash_shed.inc();
         Error::Overloaded { wait }
+    }
+}
+
+fn verify(kernel: &mut Kernel, password: &Password, stored: &str) -> Result<Verdict, Error> {
+    match ForeignHash::stored(stored) {
+        None => kernel.verify(password.expose(), stored),
+        Some(Ok(hash)) if hash.opens_for(password) => Ok(Verdict::Right { outdated: true }),
+        Some(Ok(_)) => Ok(Verdict::Wrong),
+        Some(Err(refused)) => Err(Error::Malformed(refused.to_string())),
     }
 }
 

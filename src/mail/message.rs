@@ -31,11 +31,13 @@ pub enum Template {
     PasswordChanged,
     /// A notice, to the former address.
     EmailChanged,
+    /// A notice; with a token by which the account is brought back, if its user may.
+    AccountDeleted,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::VerifyEmail,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -45,6 +47,7 @@ impl Template {
         Self::Invitation,
         Self::PasswordChanged,
         Self::EmailChanged,
+        Self::AccountDeleted,
     ];
 
     /// The name of its files.
@@ -59,6 +62,7 @@ impl Template {
             Self::Invitation => "invitation",
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 
@@ -69,6 +73,7 @@ impl Template {
             Self::ResetPassword | Self::ChoosePassword => Some(Link::ResetPassword),
             Self::ConfirmOldAddress | Self::ConfirmNewAddress => Some(Link::ChangeEmail),
             Self::Invitation => Some(Link::Invitation),
+            Self::AccountDeleted => Some(Link::RestoreAccount),
             Self::AlreadyRegistered | Self::PasswordChanged | Self::EmailChanged => None,
         }
     }
@@ -97,6 +102,7 @@ pub(crate) enum Link {
     VerifyEmail,
     ResetPassword,
     ChangeEmail,
+    RestoreAccount,
     Invitation,
 }
 
@@ -106,6 +112,7 @@ pub(crate) struct Links {
     verify_email: String,
     reset_password: String,
     change_email: String,
+    restore_account: String,
     invitation: String,
 }
 
@@ -115,6 +122,7 @@ impl Links {
             verify_email: config.verify_email_link.clone(),
             reset_password: config.reset_password_link.clone(),
             change_email: config.change_email_link.clone(),
+            restore_account: config.restore_account_link.clone(),
             invitation: config.invitation_link.clone(),
         }
     }
@@ -125,6 +133,7 @@ impl Links {
             Link::VerifyEmail => &self.verify_email,
             Link::ResetPassword => &self.reset_password,
             Link::ChangeEmail => &self.change_email,
+            Link::RestoreAccount => &self.restore_account,
             Link::Invitation => &self.invitation,
         };
         // A token is made of letters that no URL minds.

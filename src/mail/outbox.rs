@@ -40,12 +40,14 @@ pub(crate) enum Kind {
     PasswordChanged,
     /// A notice to the former address.
     EmailChanged,
+    /// A notice, with a token by which the account is brought back if its user is named.
+    AccountDeleted,
     /// Of another release: it is passed over.
     Unknown,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::VerifyEmail,
         Self::RegisteredAgain,
         Self::ResetPassword,
@@ -54,6 +56,7 @@ impl Kind {
         Self::Invitation,
         Self::PasswordChanged,
         Self::EmailChanged,
+        Self::AccountDeleted,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -66,6 +69,7 @@ impl Kind {
             Self::Invitation => "invitation",
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
+            Self::AccountDeleted => "account_deleted",
             Self::Unknown => "unknown",
         }
     }
@@ -76,7 +80,7 @@ impl Kind {
 
     /// Whether one that waits is enough. Each notice tells of something that happened.
     fn waits_once(self) -> bool {
-        !matches!(self, Self::PasswordChanged | Self::EmailChanged)
+        !matches!(self, Self::PasswordChanged | Self::EmailChanged | Self::AccountDeleted)
     }
 }
 
@@ -120,6 +124,11 @@ impl Outbox {
         let user_part = user.map(|user| user.to_string()).unwrap_or_default();
         let once_key = kind.waits_once().then(|| format!("{} {user_part} {key}", kind.as_str()));
         store::insert_letter(tx, kind, user, email, once_key.as_deref())
+    }
+
+    /// Takes out what waits for a user who is to be removed.
+    pub(crate) fn forget(tx: &mut Tx<'_>, user: UserId) -> QueryResult<()> {
+        store::delete_of_user(tx, user)
     }
 
     /// Tells the courier of this instance that a letter was put in. Whoever forgets to only has it wait for the next look.

@@ -92,3 +92,9 @@ pub(super) fn delete_letter(tx: &mut Tx<'_>, id: LetterId) -> QueryResult<()> {
     let delete = diesel::delete(outbox::table.find(id));
     on!(tx.conn, |c| delete.execute(c)).map(|_| ())
 }
+
+/// Removes the letters that concern a user.
+pub(super) fn delete_of_user(tx: &mut Tx<'_>, user: UserId) -> QueryResult<()> {
+    let delete = diesel::delete(outbox::table.filter(outbox::user_id.eq(user)));
+    on!(tx.conn, |c| delete.execute(c)).map(|_| ())
+}

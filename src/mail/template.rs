@@ -36,7 +36,7 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: [(&str, &str); 18] = built_in![
+const BUILT_IN: [(&str, &str); 20] = built_in![
     "verify_email",
     "already_registered",
     "reset_password",
@@ -45,7 +45,8 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
     "confirm_new_address",
     "invitation",
     "password_changed",
-    "email_changed"
+    "email_changed",
+    "account_deleted"
 ];
 
 impl Templates {
@@ -104,6 +105,7 @@ impl Templates {
             verify_email_link: "https://app.example/#{token}".to_owned(),
             reset_password_link: "https://app.example/#{token}".to_owned(),
             change_email_link: "https://app.example/#{token}".to_owned(),
+            restore_account_link: "https://app.example/#{token}".to_owned(),
             invitation_link: "https://app.example/#{token}".to_owned(),
             ..MailConfig::default()
         };
@@ -156,7 +158,10 @@ fn on_one_line(text: &str) -> String {
 fn in_words(span: Duration) -> String {
     match span.as_secs() / 60 {
         1 => "a minute".to_owned(),
-        minutes if minutes % (24 * 60) == 0 && minutes > 0 => format!("{} days", minutes / (24 * 60)),
+        0 => "0 minutes".to_owned(),
+        minutes if minutes == 24 * 60 => "a day".to_owned(),
+        minutes if minutes % (24 * 60) == 0 => format!("{} days", minutes / (24 * 60)),
+        minutes if minutes % 60 == 0 && minutes > 60 => format!("{} hours", minutes / 60),
         minutes => format!("{minutes} minutes"),
     }
 }

@@ -18,7 +18,7 @@ pub mod rotation;
 mod store;
 pub mod token;
 
-pub(crate) use store::{delete_ended, look_for_ended, revoke_all, revoke_others, set_access_version};
+pub(crate) use store::{delete_all, delete_ended, look_for_ended, revoke_all, revoke_others, set_access_version};
 
 use crate::access::scope::Scope;
 use crate::account::UserId;
@@ -69,6 +69,8 @@ pub(crate) enum RevokedReason {
     PasswordChanged,
     /// The user was disabled.
     UserDisabled,
+    /// The account was deleted.
+    UserDeleted,
     /// An operator ended it.
     EndedByOperator,
     /// An operator set the user's password.
@@ -85,6 +87,7 @@ impl RevokedReason {
             Self::TokenReused => "token_reused",
             Self::PasswordChanged => "password_changed",
             Self::UserDisabled => "user_disabled",
+            Self::UserDeleted => "user_deleted",
             Self::EndedByOperator => "ended_by_operator",
             Self::PasswordSet => "password_set",
             Self::PasswordReset => "password_reset",

@@ -151,6 +151,12 @@ pub(crate) fn revoke_all(tx: &mut Tx<'_>, user_id: UserId, reason: RevokedReason
     on!(tx.conn, |c| update.execute(c)).map(|_| ())
 }
 
+/// Removes every session of a user who is to be removed.
+pub(crate) fn delete_all(tx: &mut Tx<'_>, user_id: UserId) -> QueryResult<()> {
+    let delete = diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id)));
+    on!(tx.conn, |c| delete.execute(c)).map(|_| ())
+}
+
 /// Users with a live session that began until `cutoff`, in the order of their ids: at most `limit` of them, after `after`
 /// if that is given.
 pub(super) fn users_signed_in(

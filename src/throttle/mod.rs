@@ -39,6 +39,11 @@ pub(crate) fn start_over(tx: &mut Tx<'_>, email: &Email, user: UserId) -> QueryR
     store::delete_all_known(tx, user)
 }
 
+/// Forgets where from an account was logged in to.
+pub(crate) fn forget_sources(tx: &mut Tx<'_>, user: UserId) -> QueryResult<()> {
+    store::delete_all_known(tx, user)
+}
+
 /// Writes down the limits that were reached just now: once for each step of each, and not for each attempt after it.
 fn record_reached(
     tx: &mut Tx<'_>,

@@ -85,6 +85,9 @@ const ANSWERS: &[(&str, &str, Statuses)] = &[
     ("POST", "/v1/auth/logout", [400, 401, 204, 204, 204, 403, 401, 401, 401, 204, 403, 400, 403]),
     ("GET", "/v1/auth/me", reader(200)),
     ("PATCH", "/v1/auth/me", account(200)),
+    ("DELETE", "/v1/auth/me", account(204)),
+    ("GET", "/v1/auth/me/export", account(200)),
+    ("POST", "/v1/auth/restore", anyone(400)),
     ("POST", "/v1/auth/change-password", account(204)),
     ("POST", "/v1/auth/change-email", account(202)),
     ("POST", "/v1/auth/change-email/confirm", anyone(400)),
@@ -226,7 +229,7 @@ fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
             client.post(path, &json!({"current_password": PASSWORD, "new_password": "a wholly other phrase"}))
         }
         // No actor has a token of this kind; whoever has one may use it.
-        ("POST", "/v1/auth/verify-email" | "/v1/auth/change-email/confirm") => {
+        ("POST", "/v1/auth/verify-email" | "/v1/auth/change-email/confirm" | "/v1/auth/restore") => {
             client.post(path, &json!({"token": "sgv_unknown"}))
         }
         ("POST", "/v1/auth/reset-password") => {
@@ -243,6 +246,7 @@ fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
         ("DELETE", "/v1/auth/api-keys/{id}") => client.delete(&path.replace("{id}", key_id)),
         ("PATCH", _) => client.patch(path, &json!({"name": "New"})),
         ("POST", _) => client.post_empty(path),
+        ("DELETE", "/v1/auth/me") => client.delete_with(path, &json!({"password": PASSWORD})),
         ("DELETE", _) => client.delete(&path.replace("{id}", sid)),
         ("GET", _) => client.get(path),
         _ => panic!("{method} {path} is not called here yet"),
@@ -285,6 +289,7 @@ fn go_on_and_on(world: &World<'_>, method: &str, path: &str) -> Vec<u16> {
         ("POST", "/v1/auth/change-password") => {
             client.post(path, &json!({"current_password": wrong, "new_password": "a wholly other phrase"}))
         }
+        ("DELETE", "/v1/auth/me") => client.delete_with(path, &json!({"password": wrong})),
         ("POST", "/v1/auth/change-email") => {
             client.post(path, &json!({"new_email": "other@example.com", "password": wrong}))
         }

@@ -7,4 +7,5 @@ mod http;
 mod matrix;
 mod oauth;
 mod session;
+mod states;
 mod token;

@@ -4,6 +4,7 @@ mod api_keys;
 mod check;
 mod dev;
 mod healthcheck;
+mod import;
 mod key_changes;
 mod key_folder;
 mod keys;

@@ -11,7 +11,7 @@ use signet::db::Db;
 use signet::metrics::Metrics;
 
 use crate::support::program::Place;
-use crate::support::{Answer, Backend, Client, PASSWORD, Server, json, on_both, token};
+use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
 
 /// How many times each race is run; `SIGNET_TEST_RACES=1000` for the long version.
 fn rounds() -> usize {

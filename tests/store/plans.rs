@@ -15,7 +15,8 @@ use futures_util::future::join_all;
 use signet::access::role::Roles;
 use signet::account::administer;
 use signet::account::email::Email;
-use signet::account::password::{NewPassword, Password};
+use signet::account::import::{self, Terms};
+use signet::account::password::{NewPassword, Password, Subject};
 use signet::app::App;
 use signet::cleanup::{self, Limits};
 use signet::db::{Conn, Db};
@@ -194,6 +195,11 @@ impl Ledger {
         self.note("log out", |server| server.client().post("/v1/auth/logout", &presented).expect(204));
         let session = self.server.client().register("eve@example.com");
         let bearer = self.server.client().bearer(&session.access_token());
+        let gone = self.server.client().register("gone@example.com");
+        let gone = self.server.client().bearer(&gone.access_token());
+        self.note("export the account", |_| gone.get("/v1/auth/me/export").expect(200));
+        let proof = json!({"password": PASSWORD});
+        self.note("delete the account", |_| gone.delete_with("/v1/auth/me", &proof).expect(204));
         self.note("log out everywhere", |_| bearer.post("/v1/auth/logout", &json!({"all": true})).expect(204));
         self.api_keys();
     }
@@ -243,7 +249,9 @@ impl Ledger {
         let hasher = Hasher::start(&self.server.config.hashing, Metrics::default()).expect("threads");
         let email = || Email::parse("eve@example.com").expect("an address");
         let password = Password::parse("another battery staple").expect("a password");
-        let new = NewPassword::accept(password, 8, &email(), "http://localhost").expect("a good one");
+        let eve = email();
+        let subject = Subject { email: &eve, name: None, issuer: "http://localhost" };
+        let new = NewPassword::accept(password, 8, &subject).expect("a good one");
         let roles = Roles::try_from(vec!["admin".to_owned()]).expect("a role");
         self.note("signet users set-role", |_| block_on(administer::set_roles(&db, email(), roles)).expect("a user"));
         self.note("signet users disable", |_| block_on(administer::disable(&db, email())).expect("a user"));
@@ -251,6 +259,16 @@ impl Ledger {
         self.note("signet users set-password", |_| {
             block_on(administer::set_password(&db, &hasher, Outbox::closed(), email(), &new)).expect("a user")
         });
+        let gone = || Email::parse("gone@example.com").expect("an address");
+        self.note("signet users restore", |_| block_on(administer::restore(&db, gone())).expect("a deleted user"));
+        self.note("signet users delete", |_| {
+            block_on(administer::delete(&db, Outbox::closed(), gone(), DAY)).expect("a user")
+        });
+        let lines: &[u8] = b"{\"email\": \"new@example.com\"}\n{\"email\": \"eve@example.com\"}\n";
+        let terms = Terms { nobodys_hash: hasher.nobodys_hash(), is_dry_run: false };
+        let counts = self
+            .note("signet users import", |_| block_on(import::import(&db, lines, &terms, |_| {})).expect("taken in"));
+        assert_eq!((counts.imported, counts.there), (1, 1));
         self.server.client().register("bob@example.com");
         self.note("signet sessions end EMAIL", |_| block_on(end::of_user(&db, email())).expect("a user"));
         let now = self.server.clock.now();
@@ -268,7 +286,7 @@ impl Ledger {
                 cleanup::sweep(&mut leader, limits, &Metrics::default()).await.expect("sweeps")
             })
         });
-        assert!(removed.sessions > 0 && removed.audit_events > 0, "{removed:?}");
+        assert!(removed.sessions > 0 && removed.audit_events > 0 && removed.users > 0, "{removed:?}");
         assert_eq!((removed.api_keys, removed.api_key_sources), (2, 0), "their places went with them");
         self.server.client().register("zoe@example.com");
     }

@@ -67,6 +67,11 @@ impl Client {
         self.send("DELETE", path, None, b"")
     }
 
+    /// DELETE with a body.
+    pub fn delete_with(&self, path: &str, body: &Value) -> Answer {
+        self.send("DELETE", path, Some("application/json"), body.to_string().as_bytes())
+    }
+
     /// POST without a body.
     pub fn post_empty(&self, path: &str) -> Answer {
         self.send("POST", path, None, b"")
@@ -118,6 +123,13 @@ impl Client {
         }
         let sent = if body.is_empty() && content_type.is_none() && method != "POST" && method != "PATCH" {
             self.agent.run(request.body(()).expect("a request"))
+        } else if method == "DELETE" {
+            let (parts, ()) = request.body(()).expect("a request").into_parts();
+            let mut request = self.agent.delete(parts.uri);
+            for (name, value) in &parts.headers {
+                request = request.header(name, value);
+            }
+            request.force_send_body().send(body)
         } else {
             self.agent.run(request.body(body).expect("a request"))
         };

@@ -123,7 +123,8 @@ pub fn find_token(text: &str) -> Option<String> {
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let words = text.split(|c| !is_of_token(c));
     let token = words.into_iter().find(|word| {
-        word.len() == 52 && ["sgv_", "sgp_", "sgo_", "sgn_", "sgi_"].iter().any(|prefix| word.starts_with(prefix))
+        word.len() == 52
+            && ["sgv_", "sgp_", "sgo_", "sgn_", "sgu_", "sgi_"].iter().any(|prefix| word.starts_with(prefix))
     })?;
     secrets::note(token);
     Some(token.to_owned())

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod collector;
 pub mod mailbox;
+pub mod personal;
 pub mod postgres;
 pub mod program;
 pub mod prometheus;

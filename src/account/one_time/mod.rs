@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use diesel::QueryResult;
 
-pub(crate) use store::{delete_expired, find_holder as holder, void};
+pub(crate) use store::{delete_expired, find_holder as holder, void, void_all};
 pub(super) use token::TokenField;
 pub use token::{Mangled, OneTimeToken, Purpose};
 

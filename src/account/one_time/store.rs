@@ -84,6 +84,12 @@ pub(crate) fn void(tx: &mut Tx<'_>, user: UserId, purposes: &[Purpose]) -> Query
     on!(tx.conn, |c| delete.execute(c)).map(|_| ())
 }
 
+/// Removes all of a user's tokens, those of another release's purposes too.
+pub(crate) fn void_all(tx: &mut Tx<'_>, user: UserId) -> QueryResult<()> {
+    let delete = diesel::delete(one_time_tokens::table.filter(one_time_tokens::user_id.eq(user)));
+    on!(tx.conn, |c| delete.execute(c)).map(|_| ())
+}
+
 /// Puts an invitation in the place of the one that the address may have.
 pub(super) fn replace_invitation(
     tx: &mut Tx<'_>,

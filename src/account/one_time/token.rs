@@ -30,14 +30,21 @@ pub enum Purpose {
     ConfirmOldAddress,
     /// To agree, for the address that an account is to have.
     ConfirmNewAddress,
+    /// To bring back an account that its user has deleted.
+    RestoreAccount,
     /// To open an account.
     Invitation,
 }
 
 impl Purpose {
     /// Those that users have; an invitation is for somebody who is none yet.
-    pub(crate) const OF_USERS: [Self; 4] =
-        [Self::VerifyEmail, Self::ResetPassword, Self::ConfirmOldAddress, Self::ConfirmNewAddress];
+    pub(crate) const OF_USERS: [Self; 5] = [
+        Self::VerifyEmail,
+        Self::ResetPassword,
+        Self::ConfirmOldAddress,
+        Self::ConfirmNewAddress,
+        Self::RestoreAccount,
+    ];
 
     /// How its tokens begin, for the eyes of secret scanners and of whoever has several mails.
     pub const fn prefix(self) -> &'static str {
@@ -46,6 +53,7 @@ impl Purpose {
             Self::ResetPassword => "sgp_",
             Self::ConfirmOldAddress => "sgo_",
             Self::ConfirmNewAddress => "sgn_",
+            Self::RestoreAccount => "sgu_",
             Self::Invitation => "sgi_",
         }
     }
@@ -57,6 +65,7 @@ impl Purpose {
             Self::ResetPassword => "reset_password",
             Self::ConfirmOldAddress => "confirm_old_address",
             Self::ConfirmNewAddress => "confirm_new_address",
+            Self::RestoreAccount => "restore_account",
             Self::Invitation => "invitation",
         }
     }
@@ -157,11 +166,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALL: [Purpose; 5] = [
+    const ALL: [Purpose; 6] = [
         Purpose::VerifyEmail,
         Purpose::ResetPassword,
         Purpose::ConfirmOldAddress,
         Purpose::ConfirmNewAddress,
+        Purpose::RestoreAccount,
         Purpose::Invitation,
     ];
 

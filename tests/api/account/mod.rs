@@ -1,5 +1,8 @@
+mod breached;
 mod change_email;
 mod change_password;
+mod deletion;
+mod export;
 mod forgot_password;
 mod me;
 mod register;

@@ -1,0 +1,184 @@
+//! Every way in × every state that an account can be in: what its owner's password and tokens are good for then.
+
+use std::time::Duration;
+
+use signet::account::administer;
+use signet::account::email::Email;
+use signet::config::{Period, Registration};
+use signet::db::Db;
+use signet::metrics::Metrics;
+
+use crate::support::mailbox::{self, Mailbox};
+use crate::support::{Answer, Backend, Client, PASSWORD, Server, json, on_both};
+
+/// The states, in the order of the columns below. `gone`: deleted, with no time to think again.
+const STATES: [&str; 5] = ["active", "unverified", "disabled", "deleted", "gone"];
+
+/// Each way in, and the status for each state, where addresses are to be verified.
+const ANSWERS: &[(&str, [u16; 5])] = &[
+    ("login", [200, 401, 401, 401, 401]),
+    ("password grant", [200, 400, 400, 400, 400]),
+    ("refresh", [200, 200, 401, 401, 401]),
+    ("refresh grant", [200, 200, 400, 400, 400]),
+    ("me", [200, 200, 401, 401, 401]),
+    ("rename", [200, 200, 401, 401, 401]),
+    ("sessions", [200, 200, 401, 401, 401]),
+    ("export", [200, 200, 401, 401, 401]),
+    ("change-password", [204, 204, 401, 401, 401]),
+    ("change-email", [202, 202, 401, 401, 401]),
+    ("delete", [204, 204, 401, 401, 401]),
+    // What came by mail before.
+    ("reset-password", [204, 204, 400, 400, 400]),
+    ("verify-email", [204, 204, 400, 400, 400]),
+    ("confirm the old address", [200, 200, 400, 400, 400]),
+    ("confirm the new address", [200, 200, 400, 400, 400]),
+    // Nobody is told anything.
+    ("forgot-password", [202; 5]),
+    ("resend", [202; 5]),
+    ("register", [202; 5]),
+    ("restore", [400, 400, 400, 204, 400]),
+];
+
+/// An account in one state, and all that its owner holds.
+struct World {
+    server: Server,
+    client: Client,
+    me: Client,
+    refresh_token: String,
+    reset: String,
+    verify: String,
+    old: String,
+    new: String,
+    restore: String,
+}
+
+const EMAIL: &str = "ada@example.com";
+
+fn world(backend: Backend, state: &str) -> World {
+    let server = Server::start_with(backend, |config| {
+        mailbox::into_folder(config);
+        config.registration = Registration::Verified;
+        config.oauth.password_grant = true;
+        if state == "gone" {
+            config.account.deletion_grace = Period(Duration::ZERO);
+        }
+    });
+    let client = server.client();
+    client.post("/v1/auth/register", &json!({"email": EMAIL, "password": PASSWORD})).expect(202);
+    let mailbox = Mailbox::of(&server);
+    let verify = mailbox.newest_of(EMAIL, "verify_email").token();
+    // Behind the service's back, so that the token is still good.
+    server.execute("UPDATE users SET is_verified = TRUE");
+    let session = client.login(EMAIL);
+    let me = client.bearer(&session.access_token());
+    me.post("/v1/auth/change-email", &json!({"new_email": "new@example.com", "password": PASSWORD})).expect(202);
+    client.post("/v1/auth/forgot-password", &json!({"email": EMAIL})).expect(202);
+    let reset = mailbox.newest_of(EMAIL, "reset_password").token();
+    let old = mailbox.newest_of(EMAIL, "confirm_old_address").token();
+    let new = mailbox.newest_of("new@example.com", "confirm_new_address").token();
+    let restore = enter(&server, &me, state).unwrap_or_else(|| "sgu_unknown".to_owned());
+    World { client, me, refresh_token: session.refresh_token(), reset, verify, old, new, restore, server }
+}
+
+/// Brings the account into a state; the token that came with it.
+fn enter(server: &Server, me: &Client, state: &str) -> Option<String> {
+    match state {
+        "active" => {}
+        "unverified" => drop(server.execute("UPDATE users SET is_verified = FALSE")),
+        "disabled" => {
+            let url = server.config.database.url.0.parse().expect("our own URL");
+            let db = Db::open(url, 1, Duration::from_secs(10), server.clock.clone(), Metrics::default());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let email = Email::parse(EMAIL).expect("an address");
+            runtime.block_on(administer::disable(&db, email)).expect("a user");
+        }
+        "deleted" | "gone" => {
+            me.delete_with("/v1/auth/me", &json!({"password": PASSWORD})).expect(204);
+            return mailbox::find_token(&Mailbox::of(server).newest_of(EMAIL, "account_deleted").text);
+        }
+        _ => panic!("{state}"),
+    }
+    None
+}
+
+fn call(world: &World, way: &str) -> Answer {
+    let World { client, me, .. } = world;
+    let post = |path: &str, body| client.post(path, &body);
+    match way {
+        "login" => post("/v1/auth/login", json!({"email": EMAIL, "password": PASSWORD})),
+        "password grant" => {
+            client.form("/oauth2/token", &[("grant_type", "password"), ("username", EMAIL), ("password", PASSWORD)])
+        }
+        "refresh" => client.refresh(&world.refresh_token),
+        "refresh grant" => {
+            client.form("/oauth2/token", &[("grant_type", "refresh_token"), ("refresh_token", &world.refresh_token)])
+        }
+        "me" => me.get("/v1/auth/me"),
+        "rename" => me.patch("/v1/auth/me", &json!({"name": "New"})),
+        "sessions" => me.get("/v1/auth/sessions"),
+        "export" => me.get("/v1/auth/me/export"),
+        "change-password" => {
+            let body = json!({"current_password": PASSWORD, "new_password": "a wholly other phrase"});
+            me.post("/v1/auth/change-password", &body)
+        }
+        "change-email" => {
+            me.post("/v1/auth/change-email", &json!({"new_email": "third@example.com", "password": PASSWORD}))
+        }
+        "delete" => me.delete_with("/v1/auth/me", &json!({"password": PASSWORD})),
+        "reset-password" => {
+            post("/v1/auth/reset-password", json!({"token": world.reset, "new_password": "a wholly other phrase"}))
+        }
+        "verify-email" => post("/v1/auth/verify-email", json!({"token": world.verify})),
+        "confirm the old address" => post("/v1/auth/change-email/confirm", json!({"token": world.old})),
+        "confirm the new address" => post("/v1/auth/change-email/confirm", json!({"token": world.new})),
+        "restore" => post("/v1/auth/restore", json!({"token": world.restore})),
+        "forgot-password" => post("/v1/auth/forgot-password", json!({"email": EMAIL})),
+        "resend" => post("/v1/auth/verify-email/resend", json!({"email": EMAIL})),
+        "register" => post("/v1/auth/register", json!({"email": EMAIL, "password": PASSWORD})),
+        _ => panic!("{way}"),
+    }
+}
+
+on_both! {
+    fn each_way_in_gets_the_answer_that_is_written_down(backend) {
+        let mut wrong = Vec::new();
+        for (column, state) in STATES.iter().enumerate() {
+            // Whoever is let in changes things; of those who are not, all that they try leaves the account as it is.
+            let one = (column > 1).then(|| world(backend, state));
+            for (way, statuses) in ANSWERS {
+                let own = one.is_none().then(|| world(backend, state));
+                let world = one.as_ref().or(own.as_ref()).expect("one of the two");
+                let got = call(world, way).status;
+                if got != statuses[column] {
+                    wrong.push(format!("{way} of an account that is {state}: {got} instead of {}", statuses[column]));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    fn nobody_who_is_refused_learns_why_or_opens_a_session(backend) {
+        let mut answers = Vec::new();
+        for state in ["unverified", "disabled", "deleted", "gone"] {
+            let world = world(backend, state);
+            let before = world.server.query_number("SELECT count(*) AS value FROM sessions");
+            let hashed = world.server.metric("signet_hash_duration_seconds_count");
+            let mails = Mailbox::of(&world.server).count(EMAIL);
+            let mut answer = call(&world, "login").json();
+            answer["request_id"] = json!(null);
+            let grant = call(&world, "password grant").text;
+            // Wrong and right cost the same one hash each.
+            assert_eq!(world.server.metric("signet_hash_duration_seconds_count") - hashed, 2.0, "{state}");
+            assert_eq!(world.server.query_number("SELECT count(*) AS value FROM sessions"), before, "{state}");
+            if state != "unverified" {
+                world.server.clock.advance(Duration::from_secs(120));
+                call(&world, "forgot-password");
+                call(&world, "resend");
+                assert_eq!(Mailbox::of(&world.server).count(EMAIL), mails, "{state}");
+            }
+            answers.push((answer, grant));
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{answers:?}");
+    }
+}
