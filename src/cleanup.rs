@@ -1,5 +1,5 @@
 //! What leaves by itself: sessions that have ended, one-time tokens that have expired, audit events that are older than they
-//! are kept for, attempts that are forgotten, and devices and addresses that were not seen for long.
+//! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, and webhooks that nobody sends any more.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!
@@ -22,6 +22,7 @@ use crate::session::{self, SessionId};
 use crate::throttle::bucket::BucketId;
 use crate::throttle::{self, KnownSourceId};
 use crate::token::schedule::CLOCK_SKEW;
+use crate::webhook;
 
 /// Names this work among the advisory locks of a database: `sgclean` in ASCII.
 pub const LOCK: i64 = 0x73_6763_6c65_616e;
@@ -69,12 +70,14 @@ pub struct Limits {
     audit_events: Option<Timestamp>,
     throttles: Timestamp,
     known_sources: Timestamp,
+    webhook_deliveries: Timestamp,
 }
 
 impl Limits {
     /// The limits at `now`.
     pub fn at(now: Timestamp, config: &Config) -> Self {
-        let (config, known_for) = (&config.cleanup, config.throttle.known_for.0);
+        let (known_for, webhooks) = (config.throttle.known_for.0, config.webhooks.retention.0);
+        let config = &config.cleanup;
         let audit_retention = config.audit_retention.0;
         Self {
             sessions: now - config.session_retention.0,
@@ -82,6 +85,7 @@ impl Limits {
             // No instance whose clock is behind remembers what others have forgotten for so long.
             throttles: now - CLOCK_SKEW,
             known_sources: now - known_for - CLOCK_SKEW,
+            webhook_deliveries: now - webhooks,
         }
     }
 }
@@ -95,11 +99,19 @@ pub struct Removed {
     pub one_time_tokens: usize,
     pub throttles: usize,
     pub known_sources: usize,
+    pub webhook_deliveries: usize,
 }
 
 impl Removed {
     /// Nothing.
-    pub const NOTHING: Self = Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0 };
+    pub const NOTHING: Self = Self {
+        sessions: 0,
+        audit_events: 0,
+        one_time_tokens: 0,
+        throttles: 0,
+        known_sources: 0,
+        webhook_deliveries: 0,
+    };
 }
 
 /// Makes a pass now and then, until it is dropped.
@@ -111,13 +123,16 @@ pub async fn run(app: &App) {
         let outcome = pass(&app.db, &app.config, &app.clock, &app.metrics).await;
         let is_well = match outcome {
             Ok(Some(Removed::NOTHING) | None) => true,
-            Ok(Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })) => {
+            Ok(Some(removed)) => {
+                let Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, webhook_deliveries } =
+                    removed;
                 tracing::info!(
                     sessions,
                     audit_events,
                     one_time_tokens,
                     throttles,
                     known_sources,
+                    webhook_deliveries,
                     "removed what has ended"
                 );
                 true
@@ -174,7 +189,7 @@ async fn attempt(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> 
 /// # Errors
 /// The database's; what was removed until then stays removed.
 pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<Removed, db::Error> {
-    let Limits { sessions, audit_events, throttles, known_sources } = limits;
+    let Limits { sessions, audit_events, throttles, known_sources, webhook_deliveries } = limits;
     let table = Table { name: "sessions", units: ["cleanup.look_at_sessions", "cleanup.sessions"], metrics };
     let sessions = table
         .sweep(
@@ -184,16 +199,8 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
             move |tx, ids| session::delete_ended(tx, ids, sessions),
         )
         .await?;
-    let table =
-        Table { name: "audit_events", units: ["cleanup.look_at_audit_events", "cleanup.audit_events"], metrics };
     let audit_events = match audit_events {
-        Some(before) => {
-            let look = move |tx: &mut Tx<'_>, after| {
-                let old = audit::look_for_older(tx, after, before, LOOK)?;
-                Ok(old.into_iter().map(|id| (id, true)).collect())
-            };
-            table.sweep(leader, EventId::least(BEGINNING), look, audit::delete).await?
-        }
+        Some(before) => sweep_audit_events(leader, before, metrics).await?,
         None => 0,
     };
     let one_time_tokens = sweep_one_time_tokens(leader, limits.sessions, metrics).await?;
@@ -216,7 +223,10 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
             move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
         )
         .await?;
-    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })
+    let delete = move |tx: &mut Tx<'_>| webhook::delete_old(tx, webhook_deliveries, BATCH as i64);
+    let webhook_deliveries =
+        in_batches(leader, "webhook_deliveries", "cleanup.webhook_deliveries", metrics, delete).await?;
+    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, webhook_deliveries })
 }
 
 /// A table that rows leave.
@@ -259,14 +269,36 @@ impl Table<'_> {
     }
 }
 
+/// First the beginning of the chain, link by link; then what never had a place in it.
+async fn sweep_audit_events(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
+    let sweep = move |tx: &mut Tx<'_>| audit::delete_old_links(tx, before, BATCH as i64);
+    let sealed = in_batches(leader, "audit_events", "cleanup.sealed_events", metrics, sweep).await?;
+    let table =
+        Table { name: "audit_events", units: ["cleanup.look_at_audit_events", "cleanup.audit_events"], metrics };
+    let look = move |tx: &mut Tx<'_>, after| audit::look_for_old_unsealed(tx, after, before);
+    let delete = move |tx: &mut Tx<'_>, ids: &[EventId]| audit::delete_unsealed(tx, ids, before);
+    Ok(sealed + table.sweep(leader, EventId::least(BEGINNING), look, delete).await?)
+}
+
 /// Invitations and changes of address that nobody wanted are counted with them. There are few of all: they replace each other.
 async fn sweep_one_time_tokens(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
-    let purged = metrics.purged_rows.with_label_values(&["one_time_tokens"]);
+    let sweep = move |tx: &mut Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
+    in_batches(leader, "one_time_tokens", "cleanup.one_time_tokens", metrics, sweep).await
+}
+
+/// Has `delete` remove as much as it does at once, until nothing is left to remove.
+async fn in_batches(
+    leader: &mut Leader,
+    table: &str,
+    unit: &'static str,
+    metrics: &Metrics,
+    delete: impl Fn(&mut Tx<'_>) -> QueryResult<usize> + Copy + Send + 'static,
+) -> Result<usize, db::Error> {
+    let purged = metrics.purged_rows.with_label_values(&[table]);
     let mut removed = 0;
     loop {
         let begun = Instant::now();
-        let sweep = move |tx: &mut db::Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
-        let gone = leader.tx("cleanup.one_time_tokens", sweep).await?;
+        let gone = leader.tx(unit, delete).await?;
         if gone == 0 {
             return Ok(removed);
         }

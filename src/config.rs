@@ -2,6 +2,7 @@
 //! `docs/configuration.md` is made from them.
 
 mod agreement;
+mod audit;
 mod findings;
 mod mail;
 #[cfg(test)]
@@ -9,7 +10,9 @@ mod reference;
 mod sources;
 mod throttle;
 mod values;
+mod webhooks;
 
+pub use audit::AuditConfig;
 pub(crate) use mail::TOKEN_PLACE;
 pub use mail::{MailConfig, Registration};
 pub(crate) use sources::one_line;
@@ -17,6 +20,7 @@ pub use sources::{Error, Sources};
 pub use throttle::ThrottleConfig;
 use values::networks;
 pub use values::{Period, Quota, Secret};
+pub use webhooks::WebhooksConfig;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -61,6 +65,10 @@ pub struct Config {
     pub throttle: ThrottleConfig,
     /// Mail: verification, password reset, change of address, notices.
     pub mail: MailConfig,
+    /// The audit trail.
+    pub audit: AuditConfig,
+    /// Webhooks.
+    pub webhooks: WebhooksConfig,
     /// What leaves by itself.
     pub cleanup: CleanupConfig,
     /// Logs.

@@ -15,10 +15,12 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     }
     let db = open_database(&config)?;
     match block_on(cleanup::pass(&db, &config, &Clock::system(), &Metrics::default()))?? {
-        Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources }) => {
+        Some(removed) => {
+            let Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, webhook_deliveries } =
+                removed;
             println!(
                 "removed: {sessions} session(s), {audit_events} audit event(s), {one_time_tokens} one-time token(s), \
-                 {throttles} throttle(s), {known_sources} known source(s)"
+                 {throttles} throttle(s), {known_sources} known source(s), {webhook_deliveries} webhook(s)"
             );
         }
         None => println!("nothing done: another instance is at it"),

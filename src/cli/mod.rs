@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod audit;
 mod backup;
 mod check;
 mod cleanup;
@@ -59,6 +60,9 @@ enum Command {
     /// End sessions
     #[command(subcommand)]
     Sessions(sessions::Command),
+    /// List, export and verify the audit trail
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Copy a SQLite database while it is in use
     Backup(backup::Arguments),
     /// Remove what is over, once and now, as `serve` does by itself every hour: for a cron job beside `cleanup.enabled = false`
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Keys(command) => keys::run(path, command),
         Command::Users(command) => users::run(path, command),
         Command::Sessions(command) => sessions::run(path, command),
+        Command::Audit(command) => audit::run(path, command),
         Command::Backup(arguments) => backup::run(path, &arguments),
         Command::Cleanup => cleanup::run(path),
         Command::Openapi => openapi::run(),

@@ -81,6 +81,8 @@ impl Config {
                 &format!("public.allowed_origins: `{origin}` does not read like https://app.example"),
             );
         }
+        findings.extend(self.audit.findings());
+        findings.extend(self.webhooks.findings());
         findings.extend(self.throttle.findings());
         findings.extend(self.mail.findings(&self.issuer));
         findings.extend(self.traces.findings());

@@ -64,18 +64,21 @@ pub enum Tag {
     Sessions,
     /// The protocol of RFC 6749.
     OAuth,
+    /// What administrators do.
+    Admin,
     /// What verifiers and clients fetch.
     WellKnown,
 }
 
 impl Tag {
-    const ALL: [Self; 4] = [Self::Account, Self::Sessions, Self::OAuth, Self::WellKnown];
+    const ALL: [Self; 5] = [Self::Account, Self::Sessions, Self::OAuth, Self::Admin, Self::WellKnown];
 
     fn name(self) -> &'static str {
         match self {
             Self::Account => "account",
             Self::Sessions => "sessions",
             Self::OAuth => "oauth",
+            Self::Admin => "admin",
             Self::WellKnown => "well-known",
         }
     }
@@ -85,6 +88,7 @@ impl Tag {
             Self::Account => "Open an account, read it, change it.",
             Self::Sessions => "Log in, stay logged in, log out.",
             Self::OAuth => "The token endpoint, for clients that speak OAuth 2.",
+            Self::Admin => "Administer Signet: for users with the role `admin`.",
             Self::WellKnown => "Public documents for verifiers and clients; cacheable, readable from any origin.",
         }
     }
@@ -158,6 +162,16 @@ impl Operation {
             self = self.parameter("query", name, description, &schema);
         }
         self
+    }
+
+    /// May be narrowed by a parameter of the query.
+    pub fn in_query<T: JsonSchema>(self, name: &'static str, description: &'static str) -> Self {
+        self.in_query_as(name, description, &T::json_schema(&mut SchemaGenerator::default()))
+    }
+
+    /// The same with a schema of its own.
+    pub fn in_query_as(self, name: &'static str, description: &'static str, schema: &Schema) -> Self {
+        self.parameter("query", name, description, schema)
     }
 
     fn parameter(mut self, place: &str, name: &str, description: &str, schema: &Schema) -> Self {

@@ -29,6 +29,17 @@ const ANSWERS: &[(&str, &str, [u16; 7])] = &[
     ("POST", "/v1/auth/change-email/confirm", [400; 7]),
     ("GET", "/v1/auth/sessions", [401, 401, 200, 403, 401, 401, 401]),
     ("DELETE", "/v1/auth/sessions/{id}", [401, 401, 204, 403, 401, 401, 401]),
+    ("GET", "/v1/admin/audit", [401, 401, 403, 403, 401, 401, 401]),
+    ("GET", "/v1/admin/audit/head", [401, 401, 403, 403, 401, 401, 401]),
+    ("GET", "/v1/admin/webhooks", [401, 401, 403, 403, 401, 401, 401]),
+    ("POST", "/v1/admin/webhooks", [401, 401, 403, 403, 401, 401, 401]),
+    ("PATCH", "/v1/admin/webhooks/{id}", [401, 401, 403, 403, 401, 401, 401]),
+    ("DELETE", "/v1/admin/webhooks/{id}", [401, 401, 403, 403, 401, 401, 401]),
+    ("POST", "/v1/admin/webhooks/{id}/rotate-secret", [401, 401, 403, 403, 401, 401, 401]),
+    ("POST", "/v1/admin/webhooks/{id}/test", [401, 401, 403, 403, 401, 401, 401]),
+    ("GET", "/v1/admin/webhooks/{id}/deliveries", [401, 401, 403, 403, 401, 401, 401]),
+    ("POST", "/v1/admin/webhooks/{id}/replay", [401, 401, 403, 403, 401, 401, 401]),
+    ("GET", "/v1/admin/events", [401, 401, 403, 403, 401, 401, 401]),
     ("POST", "/oauth2/token", [400, 400, 200, 200, 400, 400, 200]),
     ("GET", "/.well-known/jwks.json", [200; 7]),
     ("GET", "/.well-known/oauth-authorization-server", [200; 7]),
@@ -116,6 +127,8 @@ fn call(world: &World, method: &str, path: &str) -> u16 {
         ("POST", "/v1/auth/change-email") => {
             client.post(path, &json!({"new_email": "new@example.com", "password": PASSWORD}))
         }
+        ("POST", "/v1/admin/webhooks") => client.post(path, &json!({"url": "https://hooks.example/"})),
+        ("PATCH", "/v1/admin/webhooks/{id}") => client.patch(&path.replace("{id}", sid), &json!({"is_enabled": true})),
         ("PATCH", _) => client.patch(path, &json!({"name": "New"})),
         ("POST", _) => client.post_empty(path),
         ("DELETE", _) => client.delete(&path.replace("{id}", sid)),
