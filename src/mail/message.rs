@@ -31,11 +31,15 @@ pub enum Template {
     PasswordChanged,
     /// A notice, to the former address.
     EmailChanged,
+    /// A notice.
+    NewSignIn,
+    /// A notice.
+    SessionEnded,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::VerifyEmail,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -45,6 +49,8 @@ impl Template {
         Self::Invitation,
         Self::PasswordChanged,
         Self::EmailChanged,
+        Self::NewSignIn,
+        Self::SessionEnded,
     ];
 
     /// The name of its files.
@@ -59,6 +65,8 @@ impl Template {
             Self::Invitation => "invitation",
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
+            Self::NewSignIn => "new_sign_in",
+            Self::SessionEnded => "session_ended",
         }
     }
 
@@ -69,7 +77,11 @@ impl Template {
             Self::ResetPassword | Self::ChoosePassword => Some(Link::ResetPassword),
             Self::ConfirmOldAddress | Self::ConfirmNewAddress => Some(Link::ChangeEmail),
             Self::Invitation => Some(Link::Invitation),
-            Self::AlreadyRegistered | Self::PasswordChanged | Self::EmailChanged => None,
+            Self::AlreadyRegistered
+            | Self::PasswordChanged
+            | Self::EmailChanged
+            | Self::NewSignIn
+            | Self::SessionEnded => None,
         }
     }
 }
@@ -87,6 +99,8 @@ pub(crate) struct Message {
     pub(crate) valid_for: Duration,
     /// The address that is to be.
     pub(crate) new_email: Option<String>,
+    /// Where from, as far as that is known.
+    pub(crate) address: Option<String>,
     /// When what it is about happened.
     pub(crate) happened_at: Timestamp,
 }

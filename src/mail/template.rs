@@ -36,7 +36,7 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: [(&str, &str); 18] = built_in![
+const BUILT_IN: [(&str, &str); 22] = built_in![
     "verify_email",
     "already_registered",
     "reset_password",
@@ -45,7 +45,9 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
     "confirm_new_address",
     "invitation",
     "password_changed",
-    "email_changed"
+    "email_changed",
+    "new_sign_in",
+    "session_ended"
 ];
 
 impl Templates {
@@ -79,6 +81,7 @@ impl Templates {
             link => link.as_deref(),
             valid_for => in_words(message.valid_for),
             new_email => message.new_email.as_deref(),
+            address => message.address.as_deref(),
             happened_at => to_the_minute(message.happened_at),
         };
         let template = message.template.as_str();
@@ -98,6 +101,7 @@ impl Templates {
             token: Some(Zeroizing::new("sgv_0".to_owned())),
             valid_for: Duration::from_secs(1800),
             new_email: Some("countess@example.com".to_owned()),
+            address: name.map(|_| "203.0.113.7".to_owned()),
             happened_at: Timestamp::from_micros(0),
         };
         let linked = MailConfig {
@@ -182,6 +186,7 @@ mod tests {
             token: Some(Zeroizing::new("sgp_abc".to_owned())),
             valid_for: Duration::from_secs(1800),
             new_email: Some("new@example.com".to_owned()),
+            address: None,
             happened_at: Timestamp::from_micros(1_795_255_200_000_000),
         }
     }
