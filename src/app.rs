@@ -33,6 +33,7 @@ use crate::session::rotation;
 use crate::token::issue::Issuer;
 use crate::token::keys::{self, Keys};
 use crate::token::verify::Verifier;
+use crate::webhook;
 
 /// What a running service consists of.
 pub struct App {
@@ -62,6 +63,8 @@ pub struct App {
     pub clock: Clock,
     /// What operators scrape.
     pub metrics: Metrics,
+    /// Wakes the job that delivers webhooks.
+    pub webhooks: webhook::Bell,
     /// Set when the service is about to stop, so that it is not sent any more work.
     pub draining: AtomicBool,
     /// What readiness was answered last.
@@ -141,6 +144,7 @@ impl App {
             keys,
             clock,
             metrics,
+            webhooks: webhook::Bell::default(),
             draining: AtomicBool::new(false),
             health: Health::default(),
             unknown_proxy_told: AtomicBool::new(false),

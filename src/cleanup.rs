@@ -1,6 +1,6 @@
 //! What leaves by itself: sessions that have ended, one-time tokens that have expired, audit events that are older than they
-//! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, API keys that have ended, and
-//! accounts that were deleted and whose time is over.
+//! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, API keys that have ended,
+//! accounts that were deleted and whose time is over, and webhooks that nobody sends any more.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!
@@ -24,6 +24,7 @@ use crate::session::{self, SessionId};
 use crate::throttle::bucket::BucketId;
 use crate::throttle::{self, KnownSourceId};
 use crate::token::schedule::CLOCK_SKEW;
+use crate::webhook;
 
 /// Names this work among the advisory locks of a database: `sgclean` in ASCII.
 pub const LOCK: i64 = 0x73_6763_6c65_616e;
@@ -72,12 +73,14 @@ pub struct Limits {
     throttles: Timestamp,
     known_sources: Timestamp,
     users: Timestamp,
+    webhook_deliveries: Timestamp,
 }
 
 impl Limits {
     /// The limits at `now`.
     pub fn at(now: Timestamp, config: &Config) -> Self {
-        let (config, known_for) = (&config.cleanup, config.throttle.known_for.0);
+        let (known_for, webhooks) = (config.throttle.known_for.0, config.webhooks.retention.0);
+        let config = &config.cleanup;
         let audit_retention = config.audit_retention.0;
         Self {
             sessions: now - config.session_retention.0,
@@ -87,6 +90,7 @@ impl Limits {
             known_sources: now - known_for - CLOCK_SKEW,
             // Every instance has refused to bring them back by then.
             users: now - CLOCK_SKEW,
+            webhook_deliveries: now - webhooks,
         }
     }
 }
@@ -103,6 +107,7 @@ pub struct Removed {
     pub api_keys: usize,
     pub api_key_sources: usize,
     pub users: usize,
+    pub webhook_deliveries: usize,
 }
 
 impl Removed {
@@ -116,6 +121,7 @@ impl Removed {
         api_keys: 0,
         api_key_sources: 0,
         users: 0,
+        webhook_deliveries: 0,
     };
 }
 
@@ -139,6 +145,7 @@ pub async fn run(app: &App) {
                     api_keys = removed.api_keys,
                     api_key_sources = removed.api_key_sources,
                     users = removed.users,
+                    webhook_deliveries = removed.webhook_deliveries,
                     "removed what has ended"
                 );
                 true
@@ -195,7 +202,7 @@ async fn attempt(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> 
 /// # Errors
 /// The database's; what was removed until then stays removed.
 pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<Removed, db::Error> {
-    let Limits { sessions, audit_events, throttles, known_sources, .. } = limits;
+    let Limits { sessions, audit_events, throttles, known_sources, webhook_deliveries, .. } = limits;
     let table = Table { name: "sessions", units: ["cleanup.look_at_sessions", "cleanup.sessions"], metrics };
     let sessions = table
         .sweep(
@@ -205,16 +212,8 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
             move |tx, ids| session::delete_ended(tx, ids, sessions),
         )
         .await?;
-    let table =
-        Table { name: "audit_events", units: ["cleanup.look_at_audit_events", "cleanup.audit_events"], metrics };
     let audit_events = match audit_events {
-        Some(before) => {
-            let look = move |tx: &mut Tx<'_>, after| {
-                let old = audit::look_for_older(tx, after, before, LOOK)?;
-                Ok(old.into_iter().map(|id| (id, true)).collect())
-            };
-            table.sweep(leader, EventId::least(BEGINNING), look, audit::delete).await?
-        }
+        Some(before) => sweep_audit_events(leader, before, metrics).await?,
         None => 0,
     };
     let one_time_tokens = sweep_one_time_tokens(leader, limits.sessions, metrics).await?;
@@ -239,7 +238,20 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         .await?;
     let (api_keys, api_key_sources) = sweep_api_keys(leader, limits, metrics).await?;
     let users = sweep_users(leader, limits.users, metrics).await?;
-    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, api_keys, api_key_sources, users })
+    let delete = move |tx: &mut Tx<'_>| webhook::delete_old(tx, webhook_deliveries, BATCH as i64);
+    let webhook_deliveries =
+        in_batches(leader, "webhook_deliveries", "cleanup.webhook_deliveries", metrics, delete).await?;
+    Ok(Removed {
+        sessions,
+        audit_events,
+        one_time_tokens,
+        throttles,
+        known_sources,
+        api_keys,
+        api_key_sources,
+        users,
+        webhook_deliveries,
+    })
 }
 
 /// Keys that have ended stay for as long as sessions that have; where a key was used from is forgotten as devices are.
@@ -307,14 +319,36 @@ impl Table<'_> {
     }
 }
 
+/// First the beginning of the chain, link by link; then what never had a place in it.
+async fn sweep_audit_events(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
+    let sweep = move |tx: &mut Tx<'_>| audit::delete_old_links(tx, before, BATCH as i64);
+    let sealed = in_batches(leader, "audit_events", "cleanup.sealed_events", metrics, sweep).await?;
+    let table =
+        Table { name: "audit_events", units: ["cleanup.look_at_audit_events", "cleanup.audit_events"], metrics };
+    let look = move |tx: &mut Tx<'_>, after| audit::look_for_old_unsealed(tx, after, before);
+    let delete = move |tx: &mut Tx<'_>, ids: &[EventId]| audit::delete_unsealed(tx, ids, before);
+    Ok(sealed + table.sweep(leader, EventId::least(BEGINNING), look, delete).await?)
+}
+
 /// Invitations and changes of address that nobody wanted are counted with them. There are few of all: they replace each other.
 async fn sweep_one_time_tokens(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
-    let purged = metrics.purged_rows.with_label_values(&["one_time_tokens"]);
+    let sweep = move |tx: &mut Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
+    in_batches(leader, "one_time_tokens", "cleanup.one_time_tokens", metrics, sweep).await
+}
+
+/// Has `delete` remove as much as it does at once, until nothing is left to remove.
+async fn in_batches(
+    leader: &mut Leader,
+    table: &str,
+    unit: &'static str,
+    metrics: &Metrics,
+    delete: impl Fn(&mut Tx<'_>) -> QueryResult<usize> + Copy + Send + 'static,
+) -> Result<usize, db::Error> {
+    let purged = metrics.purged_rows.with_label_values(&[table]);
     let mut removed = 0;
     loop {
         let begun = Instant::now();
-        let sweep = move |tx: &mut db::Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
-        let gone = leader.tx("cleanup.one_time_tokens", sweep).await?;
+        let gone = leader.tx(unit, delete).await?;
         if gone == 0 {
             return Ok(removed);
         }

@@ -4,6 +4,7 @@
 mod account;
 mod agreement;
 mod api_keys;
+mod audit;
 mod findings;
 mod mail;
 #[cfg(test)]
@@ -12,9 +13,11 @@ mod roles;
 mod sources;
 mod throttle;
 mod values;
+mod webhooks;
 
 pub use account::AccountConfig;
 pub use api_keys::ApiKeysConfig;
+pub use audit::AuditConfig;
 pub(crate) use mail::TOKEN_PLACE;
 pub use mail::{MailConfig, Registration};
 pub use roles::RolesConfig;
@@ -23,6 +26,7 @@ pub use sources::{Error, Sources};
 pub use throttle::ThrottleConfig;
 use values::networks;
 pub use values::{Period, Quota, Secret};
+pub use webhooks::WebhooksConfig;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -75,6 +79,10 @@ pub struct Config {
     pub throttle: ThrottleConfig,
     /// Mail: verification, password reset, change of address, notices.
     pub mail: MailConfig,
+    /// The audit trail.
+    pub audit: AuditConfig,
+    /// Webhooks.
+    pub webhooks: WebhooksConfig,
     /// What leaves by itself.
     pub cleanup: CleanupConfig,
     /// Logs.

@@ -1,14 +1,16 @@
 //! What happens by itself: the key folder is read again every few seconds, what has ended is
-//! removed, and mail is sent.
+//! removed, events are sealed, and mail and webhooks are sent.
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::audit::seal;
 use crate::cleanup;
 use crate::mail::courier;
 use crate::token::schedule::KEY_POLL;
+use crate::webhook::deliver;
 
 /// Starts the jobs; they end when the set is dropped.
 pub fn start(app: &Arc<App>) -> JoinSet<()> {
@@ -17,6 +19,14 @@ pub fn start(app: &Arc<App>) -> JoinSet<()> {
     if app.config.cleanup.enabled {
         let app = Arc::clone(app);
         jobs.spawn(async move { cleanup::run(&app).await });
+    }
+    {
+        let app = Arc::clone(app);
+        jobs.spawn(async move { seal::run(&app).await });
+    }
+    {
+        let app = Arc::clone(app);
+        jobs.spawn(async move { deliver::run(&app).await });
     }
     if app.mail.is_open() {
         let app = Arc::clone(app);

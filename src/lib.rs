@@ -18,8 +18,9 @@
 //!
 //! # Where things are
 //!
-//! Features: [`account`], [`mail`], [`session`], [`token`], [`oauth`], [`api_key`], [`throttle`], [`audit`], [`cleanup`]. Rules that know
-//! neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`], [`api_key::rules`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
+//! Features: [`account`], [`mail`], [`session`], [`token`], [`oauth`], [`api_key`], [`throttle`], [`audit`], [`webhook`],
+//! [`cleanup`]. Rules that know neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`],
+//! [`api_key::rules`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
 //! [`hasher`], [`jobs`], [`machine`]. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
 //! [`telemetry`], [`cli`].
 
@@ -50,3 +51,4 @@ pub mod session;
 pub mod telemetry;
 pub mod throttle;
 pub mod token;
+pub mod webhook;

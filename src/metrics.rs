@@ -267,10 +267,25 @@ metrics! {
     mails: counters { outcome: Known(&["sent", "failed", "given_up", "dropped"]) } = "signet_mails_total",
         "Attempts to send a mail: sent, failed (to be tried again) or given up; dropped: there was nothing to send any more.";
     mails_waiting: gauge {} = "signet_mails_waiting", "Mails in the outbox when this instance last looked.";
+    mails_oldest: seconds {} = "signet_mail_oldest_waiting_seconds",
+        "Age of the oldest mail in the outbox when this instance last looked; 0 if it was empty.";
+    webhook_deliveries: counters { outcome: Known(&["delivered", "failed", "given_up", "gone"]) } =
+        "signet_webhook_deliveries_total",
+        "Attempts to deliver a message to an endpoint: delivered, failed (to be tried again), given up, or answered 410 (gone).";
+    webhooks_waiting: gauge {} =
+        "signet_webhooks_waiting", "Messages that wait to be delivered, first time or again, when this instance last counted.";
+    webhooks_oldest: seconds {} =
+        "signet_webhook_oldest_waiting_seconds", "Age of the oldest message that waits, when this instance last counted.";
+    audit_head: gauge {} = "signet_audit_sealed_position",
+        "Events of the audit trail that were ever sealed, as far as this instance knows: the one that leads in it knows all.";
+    audit_seal_lag: seconds {} = "signet_audit_seal_lag_seconds",
+        "Age of the oldest event that had no seal when this instance, if it leads in sealing, last looked; else 0.";
+    audit_sealed: gauge {} = "signet_audit_seal_last_success_timestamp_seconds",
+        "When this instance last sealed all there was; one at a time seals, so look at the newest of all instances.";
     purged_rows: counters {
         table: Known(&[
             "sessions", "audit_events", "one_time_tokens", "throttles", "known_sources", "api_keys", "api_key_sources",
-            "users"
+            "users", "webhook_deliveries"
         ])
     } =
         "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";

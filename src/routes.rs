@@ -10,12 +10,13 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as Service};
 
-use self::Caller::{Account, AccountOrKey, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
+use self::Caller::{Account, AccountOrKey, Admin, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
 use self::RateLimit::{Guesses, Mails, Registrations, Unlimited};
 use crate::account::change_email::{self, confirm};
 use crate::account::deletion::{delete as delete_me, restore};
 use crate::account::{change_password, export, forgot_password, me, register, reset_password, verify_email};
 use crate::api_key as keys;
+use crate::audit::{feed, list as audit};
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::openapi::Operation;
@@ -25,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::oauth::{metadata, token};
 use crate::session::{list, login, logout, refresh, revoke};
 use crate::token::jwks;
+use crate::webhook::{deliveries, endpoint, endpoints};
 
 /// A row of the table.
 pub struct Route {
@@ -102,6 +104,23 @@ pub const PUBLIC: &[Route] = &[
     delete("/v1/auth/api-keys", Account, Unlimited, keys::revoke::describe_all, || web::to(keys::revoke::all)),
     delete("/v1/auth/api-keys/{id}", Account, Unlimited, keys::revoke::describe, || web::to(keys::revoke::handle)),
     post("/v1/auth/api-keys/{id}/rotate", Account, Unlimited, keys::rotate::describe, || web::to(keys::rotate::handle)),
+    get("/v1/admin/audit", Admin, Unlimited, audit::describe, || web::to(audit::handle)),
+    get("/v1/admin/audit/head", Admin, Unlimited, audit::describe_head, || web::to(audit::handle_head)),
+    get("/v1/admin/webhooks", Admin, Unlimited, endpoints::describe_list, || web::to(endpoints::list)),
+    post("/v1/admin/webhooks", Admin, Unlimited, endpoints::describe_create, || web::to(endpoints::create)),
+    patch("/v1/admin/webhooks/{id}", Admin, Unlimited, endpoint::describe_change, || web::to(endpoint::change)),
+    delete("/v1/admin/webhooks/{id}", Admin, Unlimited, endpoint::describe_delete, || web::to(endpoint::delete)),
+    post("/v1/admin/webhooks/{id}/rotate-secret", Admin, Unlimited, endpoint::describe_rotate_secret, || {
+        web::to(endpoint::rotate_secret)
+    }),
+    post("/v1/admin/webhooks/{id}/test", Admin, Unlimited, deliveries::describe_test, || web::to(deliveries::test)),
+    get("/v1/admin/webhooks/{id}/deliveries", Admin, Unlimited, deliveries::describe_list, || {
+        web::to(deliveries::list)
+    }),
+    post("/v1/admin/webhooks/{id}/replay", Admin, Unlimited, deliveries::describe_replay, || {
+        web::to(deliveries::replay)
+    }),
+    get("/v1/admin/events", Admin, Unlimited, feed::describe, || web::to(feed::handle)),
     post("/oauth2/token", Anyone, Guesses, token::describe, || web::to(token::handle)),
     get("/.well-known/jwks.json", AnyoneAnywhere, Unlimited, jwks::describe, || web::to(jwks::handle)),
     get("/.well-known/oauth-authorization-server", AnyoneAnywhere, Unlimited, metadata::describe, || {

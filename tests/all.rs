@@ -5,6 +5,7 @@
 mod abuse;
 mod api;
 mod architecture;
+mod audit;
 mod binary;
 mod cleanup;
 mod deploy;
@@ -15,3 +16,4 @@ mod resilience;
 mod standards;
 mod store;
 mod support;
+mod webhook;

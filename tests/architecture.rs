@@ -66,7 +66,9 @@ fn both_databases_have_the_same_migrations() {
     assert_eq!(steps("postgres"), steps("sqlite"));
     for step in steps("postgres") {
         let shape = |database: &str| {
-            shape(&std::fs::read_to_string(root.join(database).join(&step).join("up.sql")).expect("an up.sql"))
+            let sql = std::fs::read_to_string(root.join(database).join(&step).join("up.sql")).expect("an up.sql");
+            // Triggers come last, and each database has a language of its own for them.
+            shape(sql.split("-- Triggers").next().unwrap_or_default())
         };
         assert_eq!(shape("postgres"), shape("sqlite"), "{step}");
     }

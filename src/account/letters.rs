@@ -16,9 +16,11 @@ use super::email::Email;
 use super::one_time::{self, By, Purpose, invitation};
 use super::store::{self, Addressee};
 use crate::audit::{self, Event};
+use crate::config::ThrottleConfig;
 use crate::db::Tx;
 use crate::http::origin::Origin;
 use crate::mail::{Kind, Letter, Message, Template};
+use crate::throttle::quota;
 
 /// What depends on the configuration.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ pub(crate) struct Terms {
     pub(crate) token_ttl: Duration,
     /// The hash of a password that nobody knows.
     pub(crate) nobodys_hash: Arc<str>,
+    /// How many mails strangers may have sent to one address.
+    pub(crate) throttle: ThrottleConfig,
 }
 
 /// Makes the message that a letter asks for, with its token; `None` if there is nothing to be sent, or nothing any more.
@@ -61,8 +65,32 @@ pub(crate) fn compose(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms) -> QueryR
         Kind::PasswordChanged => Ok(Some(notice(letter, Template::PasswordChanged))),
         Kind::EmailChanged => Ok(Some(notice(letter, Template::EmailChanged))),
         Kind::AccountDeleted => account_deleted(tx, letter),
+        Kind::NewSignIn => to_user(tx, letter, Template::NewSignIn),
+        Kind::SessionEnded => to_user(tx, letter, Template::SessionEnded),
         Kind::Unknown => Ok(None),
     }
+}
+
+/// A notice to whatever address an account has now.
+fn to_user(tx: &mut Tx<'_>, letter: &Letter, template: Template) -> QueryResult<Option<Message>> {
+    let Some(id) = letter.user_id else { return Ok(None) };
+    let user = store::find_addressee_by_id(tx, id)?.filter(|user| user.is_active);
+    Ok(user.map(|user| Message {
+        to: user.email,
+        name: user.name.filter(|_| user.is_verified),
+        address: letter.address.clone(),
+        ..notice(letter, template)
+    }))
+}
+
+/// Whether an address has had all the mails that strangers may have sent to it; counts this one if not. What is tried again
+/// was counted.
+fn has_enough(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms, user: &Addressee) -> QueryResult<bool> {
+    if letter.attempts > 1 || !letter.kind.is_asked_for_by_strangers() {
+        return Ok(false);
+    }
+    let Ok(email) = Email::parse(&user.email) else { return Ok(false) };
+    Ok(!quota::count_mail_to(tx, &terms.throttle, user.id, &email)?)
 }
 
 /// Two have registered with one address. If nobody has shown yet that it is theirs, and nobody has used the account, the first
@@ -70,6 +98,9 @@ pub(crate) fn compose(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms) -> QueryR
 /// mail chooses one.
 fn registered_again(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms, user: &Addressee) -> QueryResult<Option<Message>> {
     if user.is_verified || user.last_login_at.is_some() {
+        if has_enough(tx, letter, terms, user)? {
+            return Ok(None);
+        }
         return Ok(Some(Message { to: user.email.clone(), ..notice(letter, Template::AlreadyRegistered) }));
     }
     if letter.attempts == 1 && store::void_password(tx, user.id, &terms.nobodys_hash)? {
@@ -143,6 +174,9 @@ fn with_token(
     if letter.attempts == 1 && one_time::is_too_soon(tx, user.id, purpose)? {
         return Ok(None);
     }
+    if has_enough(tx, letter, terms, user)? {
+        return Ok(None);
+    }
     let token = one_time::issue(tx, user.id, purpose, By::Mail, terms.token_ttl)?;
     Ok(Some(Message {
         to: user.email.clone(),
@@ -161,6 +195,7 @@ fn notice(letter: &Letter, template: Template) -> Message {
         token: None,
         valid_for: Duration::ZERO,
         new_email: None,
+        address: None,
         happened_at: letter.created_at,
     }
 }

@@ -205,7 +205,7 @@ async fn register_at_once(
             return Ok(Err(Error::EmailTaken));
         };
         let mut opened = open::open(tx, standing, &terms, &from)?;
-        opened.device = guess.remember_new(tx, opened.user.id, terms.device.is_wanted)?;
+        opened.device = guess.remember_new(tx, opened.user.id, terms.device.is_wanted)?.device;
         let event = Event::Registered { user: opened.user.id, session: Some(opened.grant.session_id) };
         audit::record(tx, &from, &event)?;
         if !is_verified {

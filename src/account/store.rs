@@ -124,6 +124,12 @@ pub(crate) struct NewUser {
     pub(crate) logs_in: bool,
 }
 
+/// A user's address.
+pub(crate) fn find_email(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<String>> {
+    let query = users::table.find(id).select(users::email);
+    on!(tx.conn, |c| query.first(c).optional())
+}
+
 /// Inserts a user, or nothing if the address is taken: then `None`.
 pub(super) fn insert_user(tx: &mut Tx<'_>, new: &NewUser) -> QueryResult<Option<Standing>> {
     let row = (

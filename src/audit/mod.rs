@@ -1,6 +1,22 @@
 //! The audit trail: who did what to whom, when and from where, written in the transaction that did it.
 //!
-//! Owns: audit_events.
+//! Nothing in it is ever changed. [`seal`] ties the events to a [`chain`] after they were written, so that no log-in waits for
+//! another; [`verify`] says whether it holds. [`kinds`] says what follows from an event's kind, [`list`], [`feed`] and
+//! [`export`] give events out.
+//!
+//! Owns: audit_events, audit_seals, audit_anchors.
+
+pub mod chain;
+pub mod export;
+pub mod feed;
+pub mod filter;
+pub mod kinds;
+pub mod list;
+pub mod seal;
+mod store;
+pub mod verify;
+
+use std::time::Duration;
 
 use diesel::prelude::*;
 use serde_json::json;
@@ -17,11 +33,17 @@ use crate::db::types::{Document, id};
 use crate::db::{Tx, on};
 use crate::http::origin::Origin;
 use crate::session::SessionId;
+use crate::webhook::{self, EndpointId};
+pub(crate) use store::{delete_old_links, delete_unsealed, look_for_old_unsealed};
 
 id! {
     /// Names one event; sorts by time.
     EventId
 }
+
+/// How far a clock may be behind, and a transaction take, for its events still to be sealed. Twice what any of ours takes, and
+/// what clocks may differ by.
+pub(crate) const LATE: Duration = Duration::from_secs(180);
 
 /// Everything that leaves a trace.
 #[derive(Debug, Clone)]
@@ -109,6 +131,21 @@ pub enum Event {
     PasswordSet { user: UserId },
     /// An operator ended every session of a user, so many.
     SessionsEnded { user: UserId, count: usize },
+    /// An administrator did something with an endpoint of webhooks.
+    WebhookManaged { by: UserId, session: SessionId, endpoint: EndpointId, what: WebhookChange },
+    /// An endpoint said that it wants no more (410).
+    WebhookGone { endpoint: EndpointId },
+}
+
+/// What was done with an endpoint of webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum WebhookChange {
+    Created,
+    Updated,
+    Deleted,
+    Tested,
+    Replayed,
 }
 
 /// Why a log-in was refused; the caller is never told which.
@@ -259,6 +296,19 @@ impl Event {
             }
             Self::PasswordSet { user } => of_operator("user_password_set", user, json!({})),
             Self::SessionsEnded { user, count } => of_operator("user_sessions_ended", user, json!({"count": count})),
+            Self::WebhookManaged { by, session, endpoint, what } => {
+                let kind = match what {
+                    WebhookChange::Created => "webhook_created",
+                    WebhookChange::Updated => "webhook_updated",
+                    WebhookChange::Deleted => "webhook_deleted",
+                    WebhookChange::Tested => "webhook_tested",
+                    WebhookChange::Replayed => "webhook_replayed",
+                };
+                Columns { subject: None, ..own(kind, by, session, json!({"endpoint": endpoint})) }
+            }
+            Self::WebhookGone { endpoint } => {
+                of_stranger("webhook_disabled", &None, json!({"endpoint": endpoint, "reason": "gone"}))
+            }
         }
     }
 }
@@ -269,8 +319,10 @@ impl Event {
 /// The database's.
 pub(crate) fn record(tx: &mut Tx<'_>, from: &Origin, event: &Event) -> QueryResult<()> {
     let Columns { kind, subject, actor, session, detail } = event.columns();
+    let id = EventId::new(tx.now);
+    let told = kinds::told(kind, subject.map(|id| json!(id)), session.map(|id| json!(id)), &detail);
     let row = (
-        audit_events::id.eq(EventId::new(tx.now)),
+        audit_events::id.eq(id),
         audit_events::at.eq(tx.now),
         audit_events::kind.eq(kind),
         audit_events::subject.eq(subject),
@@ -282,33 +334,9 @@ pub(crate) fn record(tx: &mut Tx<'_>, from: &Origin, event: &Event) -> QueryResu
         audit_events::detail.eq(Document(detail)),
     );
     let insert = diesel::insert_into(audit_events::table).values(row);
-    on!(tx.conn, |c| insert.execute(c)).map(|_| ())
-}
-
-/// The first `limit` events after `after`, by id, that were recorded before `before`: ids sort by time.
-///
-/// # Errors
-/// The database's.
-pub(crate) fn look_for_older(
-    tx: &mut Tx<'_>,
-    after: EventId,
-    before: Timestamp,
-    limit: i64,
-) -> QueryResult<Vec<EventId>> {
-    let query = audit_events::table
-        .filter(audit_events::id.gt(after))
-        .filter(audit_events::id.lt(EventId::least(before)))
-        .order(audit_events::id)
-        .limit(limit)
-        .select(audit_events::id);
-    on!(tx.conn, |c| query.load(c))
-}
-
-/// Removes events, none of which changes once it is recorded.
-///
-/// # Errors
-/// The database's.
-pub(crate) fn delete(tx: &mut Tx<'_>, ids: &[EventId]) -> QueryResult<usize> {
-    let delete = diesel::delete(audit_events::table.filter(audit_events::id.eq_any(ids)));
-    on!(tx.conn, |c| delete.execute(c))
+    on!(tx.conn, |c| insert.execute(c))?;
+    match told {
+        Some((r#type, data)) => webhook::put(tx, id, r#type, &data),
+        None => Ok(()),
+    }
 }

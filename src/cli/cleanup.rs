@@ -17,11 +17,11 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     match block_on(cleanup::pass(&db, &config, &Clock::system(), &Metrics::default()))?? {
         Some(removed) => {
             let Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, api_keys, .. } = removed;
-            let (places, users) = (removed.api_key_sources, removed.users);
+            let (places, users, webhooks) = (removed.api_key_sources, removed.users, removed.webhook_deliveries);
             println!(
                 "removed: {sessions} session(s), {audit_events} audit event(s), {one_time_tokens} one-time token(s), \
                  {throttles} throttle(s), {known_sources} known source(s), {api_keys} API key(s), \
-                 {places} place(s) that a key was used from, {users} user(s)"
+                 {places} place(s) that a key was used from, {users} user(s), {webhooks} webhook(s)"
             );
         }
         None => println!("nothing done: another instance is at it"),

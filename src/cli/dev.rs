@@ -1,7 +1,10 @@
 //! `signet dev`: the service on one's own machine, with everything made up. On loopback only, since the key is.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::{Failure, serve};
 use crate::app::Listeners;
@@ -32,6 +35,10 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> Result<(), Fail
     ];
     let mut config = sources.config()?;
     config.mail.announce = true;
+    // What somebody tries on a laptop listens there, too.
+    config.webhooks.allow_http = true;
+    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    config.webhooks.private_networks.extend(loopback.map(IpNet::from));
     let export = telemetry::start(&config);
     let listeners = [config.public.listen, config.management.listen];
     if let Some(listen) = listeners.into_iter().find(|listen| !listen.ip().is_loopback()) {

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod api_keys;
+mod audit;
 mod backup;
 mod check;
 mod cleanup;
@@ -64,6 +65,9 @@ enum Command {
     /// End sessions
     #[command(subcommand)]
     Sessions(sessions::Command),
+    /// List, export and verify the audit trail
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Copy a SQLite database while it is in use
     Backup(backup::Arguments),
     /// Remove what is over, once and now, as `serve` does by itself every hour: for a cron job beside `cleanup.enabled = false`
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Users(command) => users::run(path, command),
         Command::ApiKeys(command) => api_keys::run(path, command),
         Command::Sessions(command) => sessions::run(path, command),
+        Command::Audit(command) => audit::run(path, command),
         Command::Backup(arguments) => backup::run(path, &arguments),
         Command::Cleanup => cleanup::run(path),
         Command::Openapi => openapi::run(),

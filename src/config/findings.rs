@@ -85,6 +85,8 @@ impl Config {
         findings.extend(self.roles.findings(&self.oauth.scope));
         findings.extend(self.api_keys.findings());
         findings.extend(self.account.findings());
+        findings.extend(self.audit.findings());
+        findings.extend(self.webhooks.findings());
         findings.extend(self.throttle.findings());
         findings.extend(self.mail.findings(&self.issuer));
         findings.extend(self.traces.findings());

@@ -56,6 +56,8 @@ pub struct ThrottleConfig {
     pub mails_per_prefix: Quota,
     /// All such mails together.
     pub mails: Quota,
+    /// Such mails to one address, whoever asks for them. What is more is not sent, and nobody who asks is told.
+    pub mails_per_addressee: Quota,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -84,6 +86,7 @@ impl Default for ThrottleConfig {
             mails_per_address: Quota::of(20, HOUR),
             mails_per_prefix: Quota::of(100, HOUR),
             mails: Quota::of(1_000, HOUR),
+            mails_per_addressee: Quota::of(10, HOUR),
         }
     }
 }

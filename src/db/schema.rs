@@ -106,6 +106,7 @@ diesel::table! {
         due_at -> Moment,
         attempts -> BigInt,
         asked_again -> Bool,
+        address -> Nullable<Text>,
     }
 }
 
@@ -188,8 +189,70 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary};
+    use crate::db::types::{Key, Moment};
+
+    audit_seals (position) {
+        position -> BigInt,
+        event_id -> Key,
+        digest -> Binary,
+        sealed_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary};
+    use crate::db::types::Moment;
+
+    audit_anchors (id) {
+        id -> BigInt,
+        position -> BigInt,
+        digest -> Binary,
+        removed_before -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Binary, Bool, Nullable, Text};
+    use crate::db::types::{Key, Moment};
+
+    webhook_endpoints (id) {
+        id -> Key,
+        url -> Text,
+        description -> Nullable<Text>,
+        event_types -> Text,
+        secret -> Binary,
+        previous_secret -> Nullable<Binary>,
+        previous_expires_at -> Nullable<Moment>,
+        is_enabled -> Bool,
+        disabled_reason -> Nullable<Text>,
+        created_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable, Text};
+    use crate::db::types::{Key, Moment};
+
+    webhook_deliveries (endpoint_id, event_id) {
+        endpoint_id -> Key,
+        event_id -> Key,
+        body -> Text,
+        event_type -> Text,
+        state -> Text,
+        attempts -> BigInt,
+        due_at -> Nullable<Moment>,
+        created_at -> Moment,
+        last_attempt_at -> Nullable<Moment>,
+        last_outcome -> Nullable<Text>,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, api_keys, api_key_sources);
 diesel::allow_tables_to_appear_in_same_query!(users, sessions);
 diesel::allow_tables_to_appear_in_same_query!(users, known_sources);
+diesel::allow_tables_to_appear_in_same_query!(audit_events, audit_seals);
+diesel::allow_tables_to_appear_in_same_query!(webhook_endpoints, webhook_deliveries);

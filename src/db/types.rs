@@ -79,6 +79,16 @@ macro_rules! id {
             pub fn least(time: $crate::clock::Timestamp) -> Self {
                 Self($crate::random::least_uuid_v7(time))
             }
+
+            /// When it was made, to the millisecond.
+            pub fn time(self) -> $crate::clock::Timestamp {
+                $crate::db::types::time_of(self.0)
+            }
+
+            /// The sixteen bytes of it.
+            pub fn to_bytes(self) -> [u8; 16] {
+                self.0.into_bytes()
+            }
         }
 
         impl std::fmt::Display for $name {
@@ -139,6 +149,12 @@ macro_rules! id {
     };
 }
 pub(crate) use id;
+
+/// The first 48 bits of a UUIDv7 are milliseconds (RFC 9562 §5.7).
+pub(crate) fn time_of(id: uuid::Uuid) -> Timestamp {
+    let millis = (id.as_u128() >> 80) as i64;
+    Timestamp::from_micros(millis * 1_000)
+}
 
 pub(crate) fn write_key_pg(id: uuid::Uuid, out: &mut Output<'_, '_, Pg>) -> serialize::Result {
     out.write_all(id.as_bytes())?;

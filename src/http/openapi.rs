@@ -66,12 +66,14 @@ pub enum Tag {
     ApiKeys,
     /// The protocol of RFC 6749.
     OAuth,
+    /// What administrators do.
+    Admin,
     /// What verifiers and clients fetch.
     WellKnown,
 }
 
 impl Tag {
-    const ALL: [Self; 5] = [Self::Account, Self::Sessions, Self::ApiKeys, Self::OAuth, Self::WellKnown];
+    const ALL: [Self; 6] = [Self::Account, Self::Sessions, Self::ApiKeys, Self::OAuth, Self::Admin, Self::WellKnown];
 
     fn name(self) -> &'static str {
         match self {
@@ -79,6 +81,7 @@ impl Tag {
             Self::Sessions => "sessions",
             Self::ApiKeys => "api-keys",
             Self::OAuth => "oauth",
+            Self::Admin => "admin",
             Self::WellKnown => "well-known",
         }
     }
@@ -89,6 +92,7 @@ impl Tag {
             Self::Sessions => "Log in, stay logged in, log out.",
             Self::ApiKeys => "Keys for programs that act for a user where nobody can log in.",
             Self::OAuth => "The token endpoint, for clients that speak OAuth 2.",
+            Self::Admin => "Administer Signet: for users with the role `admin`.",
             Self::WellKnown => "Public documents for verifiers and clients; cacheable, readable from any origin.",
         }
     }
@@ -162,6 +166,16 @@ impl Operation {
             self = self.parameter("query", name, description, &schema);
         }
         self
+    }
+
+    /// May be narrowed by a parameter of the query.
+    pub fn in_query<T: JsonSchema>(self, name: &'static str, description: &'static str) -> Self {
+        self.in_query_as(name, description, &T::json_schema(&mut SchemaGenerator::default()))
+    }
+
+    /// The same with a schema of its own.
+    pub fn in_query_as(self, name: &'static str, description: &'static str, schema: &Schema) -> Self {
+        self.parameter("query", name, description, schema)
     }
 
     fn parameter(mut self, place: &str, name: &str, description: &str, schema: &Schema) -> Self {

@@ -18,8 +18,8 @@ pub struct Page<Id> {
     pub limit: u16,
 }
 
-const DEFAULT_LIMIT: u16 = 20;
-const MAX_LIMIT: u16 = 100;
+pub(crate) const DEFAULT_LIMIT: u16 = 20;
+pub(crate) const MAX_LIMIT: u16 = 100;
 
 impl<Id: JsonSchema> Page<Id> {
     /// Name, meaning and schema of each parameter, for the API description.

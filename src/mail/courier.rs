@@ -55,8 +55,9 @@ pub async fn run(app: &Arc<App>) {
 
 /// Whether anything is due.
 async fn look(app: &App) -> Result<bool, db::Error> {
-    let (waiting, due) = app.db.read("mail.look", store::count_waiting).await?;
+    let ((waiting, due, oldest), now) = app.db.read("mail.look", |tx| Ok((store::count_waiting(tx)?, tx.now))).await?;
     app.metrics.mails_waiting.set(waiting);
+    app.metrics.mails_oldest.set(oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64()));
     Ok(due > 0)
 }
 
@@ -69,7 +70,11 @@ enum Claim {
 
 /// Takes the letter that is due, and makes the message of it; `None` if no letter is.
 async fn claim(app: &App) -> Result<Option<Claim>, db::Error> {
-    let terms = Terms { token_ttl: app.config.mail.token_ttl.0, nobodys_hash: app.hasher.nobodys_hash() };
+    let terms = Terms {
+        token_ttl: app.config.mail.token_ttl.0,
+        nobodys_hash: app.hasher.nobodys_hash(),
+        throttle: app.config.throttle.clone(),
+    };
     let claimed = app
         .db
         .tx("mail.claim", move |tx| {

@@ -33,11 +33,15 @@ pub enum Template {
     EmailChanged,
     /// A notice; with a token by which the account is brought back, if its user may.
     AccountDeleted,
+    /// A notice.
+    NewSignIn,
+    /// A notice.
+    SessionEnded,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::VerifyEmail,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -48,6 +52,8 @@ impl Template {
         Self::PasswordChanged,
         Self::EmailChanged,
         Self::AccountDeleted,
+        Self::NewSignIn,
+        Self::SessionEnded,
     ];
 
     /// The name of its files.
@@ -63,6 +69,8 @@ impl Template {
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
             Self::AccountDeleted => "account_deleted",
+            Self::NewSignIn => "new_sign_in",
+            Self::SessionEnded => "session_ended",
         }
     }
 
@@ -74,7 +82,11 @@ impl Template {
             Self::ConfirmOldAddress | Self::ConfirmNewAddress => Some(Link::ChangeEmail),
             Self::Invitation => Some(Link::Invitation),
             Self::AccountDeleted => Some(Link::RestoreAccount),
-            Self::AlreadyRegistered | Self::PasswordChanged | Self::EmailChanged => None,
+            Self::AlreadyRegistered
+            | Self::PasswordChanged
+            | Self::EmailChanged
+            | Self::NewSignIn
+            | Self::SessionEnded => None,
         }
     }
 }
@@ -92,6 +104,8 @@ pub(crate) struct Message {
     pub(crate) valid_for: Duration,
     /// The address that is to be.
     pub(crate) new_email: Option<String>,
+    /// Where from, as far as that is known.
+    pub(crate) address: Option<String>,
     /// When what it is about happened.
     pub(crate) happened_at: Timestamp,
 }

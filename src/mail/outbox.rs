@@ -3,6 +3,7 @@
 //! A row holds no token. What is to be sent is decided when it is sent, from the account as it is then: so a request that
 //! asks for mail does the same work whether the address has an account or not.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,12 +43,16 @@ pub(crate) enum Kind {
     EmailChanged,
     /// A notice, with a token by which the account is brought back if its user is named.
     AccountDeleted,
+    /// A notice: an account was logged in to from where it never was.
+    NewSignIn,
+    /// A notice: two parties held a session.
+    SessionEnded,
     /// Of another release: it is passed over.
     Unknown,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::VerifyEmail,
         Self::RegisteredAgain,
         Self::ResetPassword,
@@ -57,6 +62,8 @@ impl Kind {
         Self::PasswordChanged,
         Self::EmailChanged,
         Self::AccountDeleted,
+        Self::NewSignIn,
+        Self::SessionEnded,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -70,6 +77,8 @@ impl Kind {
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
             Self::AccountDeleted => "account_deleted",
+            Self::NewSignIn => "new_sign_in",
+            Self::SessionEnded => "session_ended",
             Self::Unknown => "unknown",
         }
     }
@@ -80,7 +89,15 @@ impl Kind {
 
     /// Whether one that waits is enough. Each notice tells of something that happened.
     fn waits_once(self) -> bool {
-        !matches!(self, Self::PasswordChanged | Self::EmailChanged | Self::AccountDeleted)
+        !matches!(
+            self,
+            Self::PasswordChanged | Self::EmailChanged | Self::AccountDeleted | Self::NewSignIn | Self::SessionEnded
+        )
+    }
+
+    /// Whether anybody who knows an address can ask for it.
+    pub(crate) fn is_asked_for_by_strangers(self) -> bool {
+        matches!(self, Self::VerifyEmail | Self::ResetPassword | Self::RegisteredAgain)
     }
 }
 
@@ -91,6 +108,8 @@ pub(crate) struct Letter {
     pub(crate) kind: Kind,
     pub(crate) user_id: Option<UserId>,
     pub(crate) email: String,
+    /// Where what it tells of was done from.
+    pub(crate) address: Option<String>,
     pub(crate) created_at: Timestamp,
     /// Attempts to send it, this one included.
     pub(crate) attempts: i64,
@@ -113,17 +132,35 @@ impl Outbox {
         Self { bell: None }
     }
 
-    /// Has a mail sent if the transaction is committed. **Limits on mail, for an address or for all, are asked here**: whoever
-    /// refuses does so in silence, because no answer may depend on what was sent before. Here it is only that the same
-    /// mail does not wait twice; that a token is not sent again within a minute is seen to when it is made.
+    /// Has a mail sent if the transaction is committed. **Nothing is refused here**: no answer may depend on what was sent
+    /// before. The same mail does not wait twice; that an address gets no more than its due, and no token again within a
+    /// minute, is seen to when the mail is made.
     pub(crate) fn put(&self, tx: &mut Tx<'_>, kind: Kind, user: Option<UserId>, email: &str) -> QueryResult<()> {
-        if self.bell.is_none() {
+        self.put_from(tx, kind, user, email, None)
+    }
+
+    /// The same for a notice that says where something was done from.
+    pub(crate) fn put_from(
+        &self,
+        tx: &mut Tx<'_>,
+        kind: Kind,
+        user: Option<UserId>,
+        email: &str,
+        address: Option<IpAddr>,
+    ) -> QueryResult<()> {
+        if !self.is_open() {
             return Ok(());
         }
         let key = Email::parse(email).map_or_else(|_| email.to_owned(), |email| email.key().to_owned());
         let user_part = user.map(|user| user.to_string()).unwrap_or_default();
         let once_key = kind.waits_once().then(|| format!("{} {user_part} {key}", kind.as_str()));
-        store::insert_letter(tx, kind, user, email, once_key.as_deref())
+        let address = address.map(|address| address.to_string());
+        store::insert_letter(tx, kind, user, email, once_key.as_deref(), address.as_deref())
+    }
+
+    /// Whether anything is taken in.
+    pub(crate) fn is_open(&self) -> bool {
+        self.bell.is_some()
     }
 
     /// Takes out what waits for a user who is to be removed.

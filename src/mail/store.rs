@@ -15,6 +15,7 @@ pub(super) fn insert_letter(
     user_id: Option<UserId>,
     email: &str,
     once_key: Option<&str>,
+    address: Option<&str>,
 ) -> QueryResult<()> {
     let row = (
         outbox::id.eq(LetterId::new(tx.now)),
@@ -26,6 +27,7 @@ pub(super) fn insert_letter(
         outbox::due_at.eq(tx.now),
         outbox::attempts.eq(0),
         outbox::asked_again.eq(false),
+        outbox::address.eq(address),
     );
     let insert = diesel::insert_into(outbox::table)
         .values(row)
@@ -35,32 +37,42 @@ pub(super) fn insert_letter(
     on!(tx.conn, |c| insert.execute(c)).map(|_| ())
 }
 
-/// How many letters wait, and how many of them are due.
-pub(super) fn count_waiting(tx: &mut Tx<'_>) -> QueryResult<(i64, i64)> {
+/// How many letters wait, how many of them are due, and since when the oldest waits: ids sort by time.
+pub(super) fn count_waiting(tx: &mut Tx<'_>) -> QueryResult<(i64, i64, Option<Timestamp>)> {
     let all = outbox::table.count();
     let due = outbox::table.filter(outbox::due_at.le(tx.now)).count();
-    on!(tx.conn, |c| Ok((all.get_result(c)?, due.get_result(c)?)))
+    let oldest = outbox::table.order(outbox::id).select(outbox::created_at);
+    on!(tx.conn, |c| Ok((all.get_result(c)?, due.get_result(c)?, oldest.first(c).optional()?)))
 }
 
-type Row = (LetterId, String, Option<UserId>, String, Timestamp, i64);
+type Row = (LetterId, String, Option<UserId>, String, Option<String>, Timestamp, i64);
 
 /// The letter that has been due for longest; nobody else gets it before this transaction ends, and nobody waits for it.
 pub(super) fn lock_due(tx: &mut Tx<'_>) -> QueryResult<Option<Letter>> {
     let due = outbox::table
         .filter(outbox::due_at.le(tx.now))
         .order(outbox::due_at)
-        .select((outbox::id, outbox::kind, outbox::user_id, outbox::email, outbox::created_at, outbox::attempts))
+        .select((
+            outbox::id,
+            outbox::kind,
+            outbox::user_id,
+            outbox::email,
+            outbox::address,
+            outbox::created_at,
+            outbox::attempts,
+        ))
         .limit(1);
     let found: Option<Row> = match tx.conn {
         Conn::Pg(c) => due.for_update().skip_locked().first(c).optional()?,
         // The transaction began with the one lock there is.
         Conn::Sqlite(c) => due.first(c).optional()?,
     };
-    Ok(found.map(|(id, kind, user_id, email, created_at, attempts)| Letter {
+    Ok(found.map(|(id, kind, user_id, email, address, created_at, attempts)| Letter {
         id,
         kind: Kind::from_column(&kind),
         user_id,
         email,
+        address,
         created_at,
         attempts,
     }))

@@ -36,7 +36,7 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: [(&str, &str); 20] = built_in![
+const BUILT_IN: [(&str, &str); 24] = built_in![
     "verify_email",
     "already_registered",
     "reset_password",
@@ -46,7 +46,9 @@ const BUILT_IN: [(&str, &str); 20] = built_in![
     "invitation",
     "password_changed",
     "email_changed",
-    "account_deleted"
+    "account_deleted",
+    "new_sign_in",
+    "session_ended"
 ];
 
 impl Templates {
@@ -80,6 +82,7 @@ impl Templates {
             link => link.as_deref(),
             valid_for => in_words(message.valid_for),
             new_email => message.new_email.as_deref(),
+            address => message.address.as_deref(),
             happened_at => to_the_minute(message.happened_at),
         };
         let template = message.template.as_str();
@@ -99,6 +102,7 @@ impl Templates {
             token: Some(Zeroizing::new("sgv_0".to_owned())),
             valid_for: Duration::from_secs(1800),
             new_email: Some("countess@example.com".to_owned()),
+            address: name.map(|_| "203.0.113.7".to_owned()),
             happened_at: Timestamp::from_micros(0),
         };
         let linked = MailConfig {
@@ -187,6 +191,7 @@ mod tests {
             token: Some(Zeroizing::new("sgp_abc".to_owned())),
             valid_for: Duration::from_secs(1800),
             new_email: Some("new@example.com".to_owned()),
+            address: None,
             happened_at: Timestamp::from_micros(1_795_255_200_000_000),
         }
     }

@@ -12,7 +12,7 @@ const INTRODUCTION: &str = "\
 What `GET /metrics` on the management listener says, in Prometheus' text format. What to look at and what to do about it:
 [Operations](operations.md#metrics-and-alerts).
 
-- No label takes a value that a client chose: an instance has some 700 series, and under any load fewer than 1,000.
+- No label takes a value that a client chose: an instance has some 1,000 series, and under any load fewer than 2,000.
 - Where the values of a label are listed, each series is there from the start, at zero; so is each answer of each route that
   [openapi.json](openapi.json) foresees.
 - Histograms have the buckets BUCKETS seconds. Histogram `x` is read from the series `x_bucket`, `x_sum` and `x_count`.

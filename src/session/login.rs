@@ -27,10 +27,11 @@ use crate::hasher::{self, Verdict};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::mail::{Kind, Outbox};
 use crate::throttle;
 use crate::throttle::bucket::Refusal;
 use crate::throttle::device::{Device, DeviceTokenField};
-use crate::throttle::guess::{Admitted, Guess};
+use crate::throttle::guess::{Admitted, Guess, Recognition};
 
 request_body! {
     /// Who somebody says they are.
@@ -145,11 +146,27 @@ async fn attempt(
         (Some(found), Verdict::Right { outdated: false }) => Ok((found, None)),
         (Some(found), Verdict::Right { outdated: true }) => Ok((found, renew(app, password, &from).await?)),
     };
+    let outbox = app.mail.outbox();
     let concluded = app.db.tx("session.login", move |tx| match &outcome {
-        Ok((found, new_hash)) => succeed(tx, &admitted, found, new_hash.as_deref(), &terms, &from, on_change),
+        Ok((found, new_hash)) => {
+            let concluded = succeed(tx, &admitted, found, new_hash.as_deref(), &terms, &from, on_change)?;
+            if let Ok(opened) = &concluded {
+                tell_of_strange_place(tx, &outbox, opened, &from)?;
+            }
+            Ok(concluded)
+        }
         Err((found, failure)) => fail(tx, &admitted, found.as_ref(), *failure, &from).map(Err),
     });
     Ok(concluded.await?)
+}
+
+/// A notice, if the account was logged in to from somewhere else before. The first log-in of all is from nowhere new.
+fn tell_of_strange_place(tx: &mut Tx<'_>, outbox: &Outbox, opened: &Opened, from: &Origin) -> QueryResult<()> {
+    if !opened.is_strange {
+        return Ok(());
+    }
+    let Opened { user, .. } = opened;
+    outbox.put_from(tx, Kind::NewSignIn, Some(user.id), &user.email, from.address)
 }
 
 type Looked = Result<(Admitted, Option<Credentials>), Refusal>;
@@ -182,7 +199,8 @@ fn succeed(
     };
     let mut opened = open::open(tx, standing, terms, from)?;
     let Device { shown, is_wanted } = &terms.device;
-    opened.device = admitted.remember(tx, opened.user.id, shown.as_ref(), *is_wanted)?;
+    Recognition { device: opened.device, is_strange: opened.is_strange } =
+        admitted.remember(tx, opened.user.id, shown.as_ref(), *is_wanted)?;
     audit::record(tx, from, &Event::LoggedIn { user: opened.user.id, session: opened.grant.session_id })?;
     Ok(Ok(opened))
 }

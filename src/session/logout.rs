@@ -77,7 +77,7 @@ enum Outcome {
 }
 
 async fn end_by_token(app: &App, presented: RefreshToken, all: bool, from: Origin) -> Result<()> {
-    let rules = app.rules();
+    let (rules, outbox) = (app.rules(), app.mail.outbox());
     let outcome = app
         .db
         .tx("session.logout_by_token", move |tx| {
@@ -90,7 +90,7 @@ async fn end_by_token(app: &App, presented: RefreshToken, all: bool, from: Origi
                     Ok(Outcome::Ended)
                 }
                 Verdict::Reused => {
-                    refresh::end_reused(tx, &locked, &from)?;
+                    refresh::end_reused(tx, &locked, &outbox, &from)?;
                     Ok(Outcome::Reused)
                 }
             }

@@ -68,6 +68,8 @@ pub struct Opened {
     pub grant: Grant,
     /// By what the account will know the device, if the client asked for it.
     pub device: Option<DeviceToken>,
+    /// Whether its user is to be told, since the account was never logged in to from there.
+    pub is_strange: bool,
 }
 
 /// How a password is called in `amr` (RFC 8176 §2).
@@ -108,7 +110,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Or
         refresh_token,
         refresh_expires_at: idle_expires_at,
     };
-    Ok(Opened { user, grant, device: None })
+    Ok(Opened { user, grant, device: None, is_strange: false })
 }
 
 /// Tokens and whose they are.

@@ -19,6 +19,7 @@ use super::token::{Nonce, RefreshToken};
 use super::{Grant, RevokedReason};
 use crate::access::rights::Rights;
 use crate::access::scope::Scope;
+use crate::account::store as accounts;
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::clock::Timestamp;
@@ -28,6 +29,7 @@ use crate::http::body::{MaybeJson, request_body};
 use crate::http::cookie;
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::mail::{Kind, Outbox};
 use crate::token::issue::Tokens;
 
 request_body! {
@@ -148,7 +150,9 @@ async fn look_up(app: &App, presented: RefreshToken, conditions: Conditions, fro
     if let Some(grant) = rotate_at_once(app, &presented, &conditions, &rules).await? {
         return Ok(Outcome::Rotated(grant));
     }
-    Ok(app.db.tx("session.refresh", move |tx| decide(tx, &presented, &conditions, &rules, &rights, &from)).await?)
+    let outbox = app.mail.outbox();
+    let tx = move |tx: &mut Tx<'_>| decide(tx, &presented, &conditions, &rules, &rights, &outbox, &from);
+    Ok(app.db.tx("session.refresh", tx).await?)
 }
 
 /// The happy path: the current token, nothing else to decide. `None` if it is not that, or if a scope is asked for, which
@@ -200,6 +204,7 @@ fn decide(
     conditions: &Conditions,
     rules: &Rules,
     rights: &Rights,
+    outbox: &Outbox,
     from: &Origin,
 ) -> QueryResult<Outcome> {
     let Some(locked) = store::lock_session(tx, presented.handle_digest())? else {
@@ -227,15 +232,20 @@ fn decide(
             rotate(tx, locked, presented, rules).map(Outcome::Recovered)
         }
         Verdict::Reused => {
-            end_reused(tx, &locked, from)?;
+            end_reused(tx, &locked, outbox, from)?;
             Ok(Outcome::Reused)
         }
     }
 }
 
-/// Ends a session that two parties hold.
-pub(super) fn end_reused(tx: &mut Tx<'_>, locked: &Locked, from: &Origin) -> QueryResult<()> {
+/// Ends a session that two parties hold, and has its user told.
+pub(super) fn end_reused(tx: &mut Tx<'_>, locked: &Locked, outbox: &Outbox, from: &Origin) -> QueryResult<()> {
     store::revoke_one(tx, locked.user_id, locked.id, RevokedReason::TokenReused)?;
+    if outbox.is_open()
+        && let Some(email) = accounts::find_email(tx, locked.user_id)?
+    {
+        outbox.put(tx, Kind::SessionEnded, Some(locked.user_id), &email)?;
+    }
     let event = Event::TokenReused { user: locked.user_id, session: locked.id, generation: locked.generation };
     audit::record(tx, from, &event)
 }

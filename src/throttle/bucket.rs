@@ -41,11 +41,13 @@ pub enum Limit {
     MailsPerPrefix,
     /// All mails that strangers ask for.
     Mails,
+    /// Mails to one address that strangers asked for.
+    MailsPerAddressee,
 }
 
 impl Limit {
     /// Their names in the metrics.
-    pub const NAMES: [&str; 13] = [
+    pub const NAMES: [&str; 14] = [
         "account",
         "known_source",
         "session",
@@ -59,6 +61,7 @@ impl Limit {
         "mails_per_address",
         "mails_per_prefix",
         "mails",
+        "mails_per_addressee",
     ];
 
     /// The name in the metrics and in the trail.
@@ -80,6 +83,7 @@ impl Limit {
             Self::MailsPerAddress => "mails-per-address",
             Self::MailsPerPrefix => "mails-per-prefix",
             Self::Mails => "mails",
+            Self::MailsPerAddressee => "mails-per-addressee",
         }
     }
 
@@ -96,6 +100,7 @@ impl Limit {
             Self::MailsPerAddress => Rule::Rate(config.mails_per_address.0),
             Self::MailsPerPrefix => Rule::Rate(config.mails_per_prefix.0),
             Self::Mails => Rule::Rate(config.mails.0),
+            Self::MailsPerAddressee => Rule::Rate(config.mails_per_addressee.0),
         }
     }
 }

@@ -191,12 +191,7 @@ impl Guess {
     ///
     /// # Errors
     /// The database's.
-    pub(crate) fn remember_new(
-        &self,
-        tx: &mut Tx<'_>,
-        user: UserId,
-        wants_device: bool,
-    ) -> QueryResult<Option<DeviceToken>> {
+    pub(crate) fn remember_new(&self, tx: &mut Tx<'_>, user: UserId, wants_device: bool) -> QueryResult<Recognition> {
         let counted = self.0.clone().map(|limits| limits.judged_by(&[], &States(Vec::new()), tx.now));
         Admitted(counted).remember(tx, user, None, wants_device)
     }
@@ -299,8 +294,7 @@ impl Admitted {
         Ok(refusal)
     }
 
-    /// A session was opened: its account knows the source from now on. With `wants_device`, the token by which it will know
-    /// the device: the one that was shown, if it is known, else a new one.
+    /// A session was opened: its account knows the source from now on.
     ///
     /// # Errors
     /// The database's.
@@ -310,9 +304,9 @@ impl Admitted {
         user: UserId,
         shown: Option<&DeviceToken>,
         wants_device: bool,
-    ) -> QueryResult<Option<DeviceToken>> {
-        let Some(Counted { to_remember, .. }) = &self.0 else { return Ok(None) };
-        let mut device = None;
+    ) -> QueryResult<Recognition> {
+        let Some(Counted { to_remember, .. }) = &self.0 else { return Ok(Recognition::default()) };
+        let (mut device, mut is_strange) = (None, false);
         for Remembered { kind, source, seen_at } in to_remember {
             match (kind, seen_at) {
                 // Only what was issued here is ever known: otherwise one could plant a token that one knows.
@@ -323,15 +317,17 @@ impl Admitted {
                 (Kind::Address, _) => {}
             }
             if seen_at.is_none_or(|at| tx.now.since(at) >= SEEN_AGAIN) {
-                come_to_know(tx, user, *kind, *source, seen_at.is_none())?;
+                is_strange |= come_to_know(tx, user, *kind, *source, seen_at.is_none())?;
             }
         }
         if wants_device && device.is_none() {
             let token = DeviceToken::generate();
-            come_to_know(tx, user, Kind::Device, token.digest(), true)?;
+            let knows_others = come_to_know(tx, user, Kind::Device, token.digest(), true)?;
+            // Where the address tells, it is the one to ask: a known one may well have another device.
+            is_strange |= knows_others && !to_remember.iter().any(|remembered| remembered.kind == Kind::Address);
             device = Some(token);
         }
-        Ok(device.filter(|_| wants_device))
+        Ok(Recognition { device: device.filter(|_| wants_device), is_strange })
     }
 
     /// All that the guess may change, locked in the one order.
@@ -347,10 +343,23 @@ impl Admitted {
     }
 }
 
-/// A new source takes the place of the one that was seen longest ago.
-fn come_to_know(tx: &mut Tx<'_>, user: UserId, kind: Kind, source: SourceDigest, is_new: bool) -> QueryResult<()> {
+/// A new source takes the place of the one that was seen longest ago. Whether it is new, and the account knows others.
+fn come_to_know(tx: &mut Tx<'_>, user: UserId, kind: Kind, source: SourceDigest, is_new: bool) -> QueryResult<bool> {
     store::upsert_known(tx, user, kind.as_str(), source)?;
-    if is_new { store::delete_known_beyond(tx, user, kind.as_str(), KNOWN_OF_EACH_KIND) } else { Ok(()) }
+    if !is_new {
+        return Ok(false);
+    }
+    Ok(store::delete_known_beyond(tx, user, kind.as_str(), KNOWN_OF_EACH_KIND)? > 1)
+}
+
+/// What an account makes of where it was logged in to from.
+#[derive(Debug, Default)]
+pub(crate) struct Recognition {
+    /// The token by which it will know the device: the one that was shown, if it is known, else a new one. None unless one is
+    /// wanted.
+    pub(crate) device: Option<DeviceToken>,
+    /// It knows neither the device nor the address, and others it does know.
+    pub(crate) is_strange: bool,
 }
 
 /// Buckets as they were read; those that were never used are empty.

@@ -7,8 +7,10 @@ use super::bucket::{Bucket, BucketId, Limit, Refusal};
 use super::rules::State;
 use super::source::{Source, Whence};
 use super::{record_reached, refuse, store};
+use crate::account::UserId;
+use crate::account::email::Email;
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, ThrottleConfig};
 use crate::db::Tx;
 use crate::error::Result;
 use crate::http::origin::Origin;
@@ -68,6 +70,24 @@ fn buckets(counted: Counted, config: &Config, from: &Origin) -> Vec<Bucket> {
     buckets
 }
 
+/// Counts a mail that strangers have sent to somebody, as it is about to be sent; whether the limit admits it. Nobody is told:
+/// whoever asked for it was answered long before.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn count_mail_to(
+    tx: &mut Tx<'_>,
+    config: &ThrottleConfig,
+    user: UserId,
+    email: &Email,
+) -> QueryResult<bool> {
+    if !config.enabled {
+        return Ok(true);
+    }
+    let bucket = Bucket::new(Limit::MailsPerAddressee, config, &[email.key()]);
+    Ok(count_for(tx, &[bucket], Some(user), &Origin::default())?.is_none())
+}
+
 fn look(tx: &mut Tx<'_>, buckets: &[Bucket]) -> QueryResult<Option<Refusal>> {
     let states = store::read_buckets(tx, &ids(buckets))?;
     Ok(judge(tx, buckets, &states))
@@ -75,6 +95,10 @@ fn look(tx: &mut Tx<'_>, buckets: &[Bucket]) -> QueryResult<Option<Refusal>> {
 
 /// Only if all admit it, none counts it otherwise.
 fn count(tx: &mut Tx<'_>, buckets: &[Bucket], from: &Origin) -> QueryResult<Option<Refusal>> {
+    count_for(tx, buckets, None, from)
+}
+
+fn count_for(tx: &mut Tx<'_>, buckets: &[Bucket], user: Option<UserId>, from: &Origin) -> QueryResult<Option<Refusal>> {
     let states = store::lock_buckets(tx, &ids(buckets))?;
     if let Some(refusal) = judge(tx, buckets, &states) {
         return Ok(Some(refusal));
@@ -86,7 +110,7 @@ fn count(tx: &mut Tx<'_>, buckets: &[Bucket], from: &Origin) -> QueryResult<Opti
         counted.push((bucket.id, state));
     }
     store::write_buckets(tx, &counted)?;
-    record_reached(tx, from, None, &reached)?;
+    record_reached(tx, from, user, &reached)?;
     Ok(None)
 }
 

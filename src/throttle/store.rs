@@ -135,13 +135,14 @@ pub(super) fn upsert_known(tx: &mut Tx<'_>, user_id: UserId, kind: &str, source:
     on!(tx.conn, |c| insert.execute(c)).map(|_| ())
 }
 
-/// Forgets all sources of a kind but the `kept` that an account saw last.
-pub(super) fn delete_known_beyond(tx: &mut Tx<'_>, user_id: UserId, kind: &str, kept: i64) -> QueryResult<()> {
+/// Forgets all sources of a kind but the `kept` that an account saw last; how many it knows then.
+pub(super) fn delete_known_beyond(tx: &mut Tx<'_>, user_id: UserId, kind: &str, kept: i64) -> QueryResult<usize> {
     let own = known_sources::table.filter(known_sources::user_id.eq(user_id)).filter(known_sources::kind.eq(kind));
     let newest = own.order(known_sources::seen_at.desc()).limit(kept).select(known_sources::id);
     let newest: Vec<KnownSourceId> = on!(tx.conn, |c| newest.load(c))?;
-    if i64::try_from(newest.len()).is_ok_and(|count| count < kept) {
-        return Ok(());
+    let known = newest.len();
+    if i64::try_from(known).is_ok_and(|count| count < kept) {
+        return Ok(known);
     }
     let delete = diesel::delete(
         known_sources::table
@@ -149,7 +150,7 @@ pub(super) fn delete_known_beyond(tx: &mut Tx<'_>, user_id: UserId, kind: &str, 
             .filter(known_sources::kind.eq(kind))
             .filter(known_sources::id.ne_all(newest)),
     );
-    on!(tx.conn, |c| delete.execute(c)).map(|_| ())
+    on!(tx.conn, |c| delete.execute(c)).map(|_| known)
 }
 
 /// Forgets every source of an account.

@@ -71,6 +71,11 @@ const fn reader(ok: u16) -> Statuses {
     [401, 401, ok, ok, ok, 403, 401, 401, 401, ok, ok, 403, ok]
 }
 
+/// Whoever administers.
+const fn administrator(ok: u16) -> Statuses {
+    [401, 401, 403, 403, 403, 403, 401, 401, 401, ok, 403, 403, 403]
+}
+
 /// Method, path, and the status for each actor.
 const ANSWERS: &[(&str, &str, Statuses)] = &[
     ("POST", "/v1/auth/register", anyone(201)),
@@ -98,6 +103,17 @@ const ANSWERS: &[(&str, &str, Statuses)] = &[
     ("DELETE", "/v1/auth/api-keys", account(204)),
     ("DELETE", "/v1/auth/api-keys/{id}", owner(204)),
     ("POST", "/v1/auth/api-keys/{id}/rotate", owner(200)),
+    ("GET", "/v1/admin/audit", administrator(200)),
+    ("GET", "/v1/admin/audit/head", administrator(200)),
+    ("GET", "/v1/admin/webhooks", administrator(200)),
+    ("POST", "/v1/admin/webhooks", administrator(201)),
+    ("PATCH", "/v1/admin/webhooks/{id}", administrator(404)),
+    ("DELETE", "/v1/admin/webhooks/{id}", administrator(404)),
+    ("POST", "/v1/admin/webhooks/{id}/rotate-secret", administrator(404)),
+    ("POST", "/v1/admin/webhooks/{id}/test", administrator(404)),
+    ("GET", "/v1/admin/webhooks/{id}/deliveries", administrator(404)),
+    ("POST", "/v1/admin/webhooks/{id}/replay", administrator(404)),
+    ("GET", "/v1/admin/events", administrator(200)),
     // A refresh, or of a key's holder an exchange, for which a token that was exchanged before is none.
     ("POST", "/oauth2/token", [400, 400, 200, 200, 200, 200, 400, 400, 200, 200, 200, 200, 400]),
     ("GET", "/.well-known/jwks.json", anyone(200)),
@@ -244,6 +260,8 @@ fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
         ("POST", "/v1/auth/api-keys") => client.post(path, &json!({"name": "x", "scope": "account"})),
         ("POST", "/v1/auth/api-keys/{id}/rotate") => client.post_empty(&path.replace("{id}", key_id)),
         ("DELETE", "/v1/auth/api-keys/{id}") => client.delete(&path.replace("{id}", key_id)),
+        ("POST", "/v1/admin/webhooks") => client.post(path, &json!({"url": "https://hooks.example/"})),
+        ("PATCH", "/v1/admin/webhooks/{id}") => client.patch(&path.replace("{id}", sid), &json!({"is_enabled": true})),
         ("PATCH", _) => client.patch(path, &json!({"name": "New"})),
         ("POST", _) => client.post_empty(path),
         ("DELETE", "/v1/auth/me") => client.delete_with(path, &json!({"password": PASSWORD})),

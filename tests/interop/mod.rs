@@ -15,6 +15,7 @@ mod pyjwt;
 mod rotation;
 mod sibling;
 mod smtp;
+mod webhooks;
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use crate::support::mailbox::{self, Mailbox};
 use crate::support::{Backend, Client, PASSWORD, Server, Value, json, on_both, postgres};
 
 /// What a schema's tables are filled from, oldest reference first.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 15] = [
     "users",
     "sessions",
     "audit_events",
@@ -30,6 +30,10 @@ const TABLES: [&str; 11] = [
     "invitations",
     "api_keys",
     "api_key_sources",
+    "audit_seals",
+    "audit_anchors",
+    "webhook_endpoints",
+    "webhook_deliveries",
 ];
 
 on_both! {
@@ -198,7 +202,7 @@ fn dump(server: &Server, backend: Backend) -> String {
         let columns = server.query_text(&columns.replace("{}", table));
         let values: Vec<String> = columns.split(',').map(|column| quoted.replace("{}", column)).collect();
         let row = format!("'INSERT INTO {table} ({columns}) VALUES (' || {} || ');'", values.join(" || ', ' || "));
-        sql += &server.query_texts(&format!("SELECT {row} AS value FROM {table} ORDER BY id")).join("\n");
+        sql += &server.query_texts(&format!("SELECT {row} AS value FROM {table} ORDER BY 1")).join("\n");
         sql += "\n";
     }
     sql

@@ -103,6 +103,7 @@ impl Server {
         config.hashing.max_wait = Period(Duration::from_secs(30));
         // Nothing leaves behind a test's back.
         config.cleanup.enabled = false;
+        config.audit.seal_interval = Period(Duration::from_secs(45));
         let listeners = Listeners::bind(&config).expect("a free port");
         let url = format!("http://{}", listeners.public().expect("bound"));
         let management_url = format!("http://{}", listeners.management().expect("bound"));

@@ -1,0 +1,13 @@
+DROP TRIGGER audit_events_update ON audit_events;
+DROP TRIGGER audit_events_truncate ON audit_events;
+DROP TRIGGER audit_events_delete ON audit_events;
+ALTER TABLE outbox DROP COLUMN address;
+DROP TABLE webhook_deliveries;
+DROP TABLE webhook_endpoints;
+DROP TABLE audit_anchors;
+DROP TABLE audit_seals;
+DROP FUNCTION audit_seals_leave_by_retention;
+DROP FUNCTION audit_events_leave_by_retention;
+DROP FUNCTION audit_is_append_only;
+DROP INDEX audit_events_kind;
+DROP INDEX audit_events_actor;

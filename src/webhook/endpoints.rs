@@ -1,0 +1,148 @@
+//! `GET /v1/admin/webhooks` and `POST /v1/admin/webhooks` — whom Signet tells.
+//!
+//! Emits: WebhookManaged.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use serde::Serialize;
+
+use super::EndpointId;
+use super::fields::{EventTypes, Url};
+use super::secret::EndpointSecret;
+use super::store::{self, Endpoint};
+use crate::app::App;
+use crate::audit::{self, Event, WebhookChange};
+use crate::clock::Timestamp;
+use crate::error::{Error, FieldError, Result};
+use crate::field::Text;
+use crate::http::bearer::Admin;
+use crate::http::body::{Json, request_body};
+use crate::http::openapi::{Operation, Tag};
+use crate::http::origin::Origin;
+use crate::http::query::Page;
+
+/// An endpoint, without its secret.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct EndpointItem {
+    id: EndpointId,
+    url: String,
+    description: Option<String>,
+    /// Empty: all.
+    event_types: Vec<String>,
+    is_enabled: bool,
+    /// `gone`: it answered 410. `null`: an administrator did it.
+    disabled_reason: Option<String>,
+    created_at: Timestamp,
+    /// Until when messages are signed with the secret before this one, too.
+    previous_secret_until: Option<Timestamp>,
+}
+
+impl EndpointItem {
+    pub(super) fn of(endpoint: Endpoint, now: Timestamp) -> Self {
+        Self {
+            id: endpoint.id,
+            event_types: EventTypes::names_in(&endpoint.event_types),
+            url: endpoint.url,
+            description: endpoint.description,
+            is_enabled: endpoint.is_enabled,
+            disabled_reason: endpoint.disabled_reason,
+            created_at: endpoint.created_at,
+            previous_secret_until: endpoint.previous_expires_at.filter(|end| *end > now),
+        }
+    }
+}
+
+/// A page of endpoints, oldest first.
+#[derive(Serialize, schemars::JsonSchema)]
+struct EndpointPage {
+    endpoints: Vec<EndpointItem>,
+    /// The `after` of the next page; `null` on the last.
+    next: Option<EndpointId>,
+}
+
+/// Answers 200 with a page.
+pub async fn list(app: Data<App>, _: Admin, page: Page<EndpointId>) -> Result<HttpResponse> {
+    let (Page { after, limit }, now) = (page, app.clock.now());
+    let mut found =
+        app.db.read("webhook.list", move |tx| store::list_endpoints(tx, after, i64::from(limit) + 1)).await?;
+    let more = found.len() > usize::from(limit);
+    found.truncate(usize::from(limit));
+    let next = if more { found.last().map(|last| last.id) } else { None };
+    let endpoints = found.into_iter().map(|endpoint| EndpointItem::of(endpoint, now)).collect();
+    Ok(HttpResponse::Ok().json(EndpointPage { endpoints, next }))
+}
+
+/// What the API description says.
+pub fn describe_list() -> Operation {
+    Operation::new(Tag::Admin, "list_webhooks", "Whom Signet tells of what happens")
+        .pages::<EndpointId>()
+        .answers::<EndpointPage>(StatusCode::OK, "A page of endpoints, oldest first, without their secrets.")
+}
+
+request_body! {
+    /// Whom to tell of what.
+    pub struct Request {
+        /// Where messages are posted to.
+        url: Url,
+        /// Which types of events; empty or absent: all.
+        event_types: EventTypes,
+        /// A note for administrators.
+        description: Option<Text>,
+    }
+}
+
+/// An endpoint and its secret, which is shown once.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct EndpointWithSecret {
+    #[serde(flatten)]
+    pub(super) endpoint: EndpointItem,
+    /// What messages are signed with.
+    pub(super) secret: String,
+}
+
+/// Answers 201 with the endpoint and its secret.
+pub async fn create(app: Data<App>, admin: Admin, from: Origin, Json(body): Json<Request>) -> Result<HttpResponse> {
+    let url = accept(&app, &body.url)?;
+    let (description, types) = (body.description.map(Text::into_string), body.event_types.to_column());
+    let secret = EndpointSecret::generate();
+    let (text, by, now) = (secret.to_text().to_string(), admin.caller, app.clock.now());
+    let created = app
+        .db
+        .tx("webhook.create", move |tx| {
+            let id = store::insert_endpoint(tx, &url, description.as_deref(), &types, &secret)?;
+            record(tx, &from, &by, id, WebhookChange::Created)?;
+            store::find_endpoint(tx, id)
+        })
+        .await?;
+    app.webhooks.ring();
+    let endpoint = EndpointItem::of(created.ok_or(Error::Internal)?, now);
+    Ok(HttpResponse::Created().json(EndpointWithSecret { endpoint, secret: text }))
+}
+
+/// What the API description says.
+pub fn describe_create() -> Operation {
+    Operation::new(Tag::Admin, "create_webhook", "Have an endpoint told of what happens")
+        .json::<Request>()
+        .answers::<EndpointWithSecret>(StatusCode::CREATED, "The endpoint, with its secret, which is not shown again.")
+}
+
+/// The URL, if messages may go there.
+pub(super) fn accept(app: &App, Url(text): &Url) -> Result<String> {
+    let refusal = |detail: &'static str| {
+        let field = "url".to_owned();
+        Error::InvalidFields(vec![FieldError { field, code: "malformed", detail: detail.into() }])
+    };
+    Ok(app.config.webhooks.policy().parse(text).map_err(refusal)?.into())
+}
+
+/// Writes down what an administrator did.
+pub(super) fn record(
+    tx: &mut crate::db::Tx<'_>,
+    from: &Origin,
+    by: &crate::access::Caller,
+    endpoint: EndpointId,
+    what: WebhookChange,
+) -> diesel::QueryResult<()> {
+    audit::record(tx, from, &Event::WebhookManaged { by: by.user_id, session: by.session_id, endpoint, what })
+}
