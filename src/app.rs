@@ -23,6 +23,7 @@ use crate::jobs;
 use crate::machine;
 use crate::mail::Mail;
 use crate::metrics::Metrics;
+use crate::mfa::seal::SealingKeys;
 use crate::routes::{self, Route};
 use crate::session::family::Rules;
 use crate::session::rotation;
@@ -40,6 +41,8 @@ pub struct App {
     pub rotations: Gather<rotation::Ask, rotation::Answer>,
     /// Password hashing.
     pub hasher: Hasher,
+    /// What the secrets of second factors are sealed with.
+    pub sealing_keys: SealingKeys,
     /// Mails to users.
     pub mail: Mail,
     /// Signing keys and the JWKS.
@@ -120,6 +123,7 @@ impl App {
             db: Db::open(url, database.pool_size, database.max_wait.0, clock.clone(), metrics.clone()),
             rotations: rotation::gather(config.session.idle_ttl.0),
             hasher: Hasher::start(&config.hashing, metrics.clone())?,
+            sealing_keys: SealingKeys::of(&config.mfa),
             issuer: Issuer::new(&config, keys.ring()),
             verifier: Verifier::new(&config, keys.ring()),
             mail,

@@ -1,4 +1,4 @@
-//! What leaves by itself: sessions that have ended, one-time tokens that have expired, audit events that are older than they
+//! What leaves by itself: sessions that have ended, one-time tokens and second steps that have expired, audit events that are older than they
 //! are kept for, attempts that are forgotten, and devices and addresses that were not seen for long.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
@@ -18,6 +18,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::db::{self, Db, Leader, Tx};
 use crate::metrics::Metrics;
+use crate::mfa;
 use crate::session::{self, SessionId};
 use crate::throttle::bucket::BucketId;
 use crate::throttle::{self, KnownSourceId};
@@ -93,13 +94,15 @@ pub struct Removed {
     pub sessions: usize,
     pub audit_events: usize,
     pub one_time_tokens: usize,
+    pub second_factors: usize,
     pub throttles: usize,
     pub known_sources: usize,
 }
 
 impl Removed {
     /// Nothing.
-    pub const NOTHING: Self = Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0 };
+    pub const NOTHING: Self =
+        Self { sessions: 0, audit_events: 0, one_time_tokens: 0, second_factors: 0, throttles: 0, known_sources: 0 };
 }
 
 /// Makes a pass now and then, until it is dropped.
@@ -111,11 +114,12 @@ pub async fn run(app: &App) {
         let outcome = pass(&app.db, &app.config, &app.clock, &app.metrics).await;
         let is_well = match outcome {
             Ok(Some(Removed::NOTHING) | None) => true,
-            Ok(Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })) => {
+            Ok(Some(Removed { sessions, audit_events, one_time_tokens, second_factors, throttles, known_sources })) => {
                 tracing::info!(
                     sessions,
                     audit_events,
                     one_time_tokens,
+                    second_factors,
                     throttles,
                     known_sources,
                     "removed what has ended"
@@ -175,6 +179,7 @@ async fn attempt(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> 
 /// The database's; what was removed until then stays removed.
 pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<Removed, db::Error> {
     let Limits { sessions, audit_events, throttles, known_sources } = limits;
+    let sessions_before = sessions;
     let table = Table { name: "sessions", units: ["cleanup.look_at_sessions", "cleanup.sessions"], metrics };
     let sessions = table
         .sweep(
@@ -196,7 +201,14 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         }
         None => 0,
     };
-    let one_time_tokens = sweep_one_time_tokens(leader, limits.sessions, metrics).await?;
+    let one_time_tokens = sweep_few(leader, "one_time_tokens", "cleanup.one_time_tokens", metrics, move |tx| {
+        one_time::delete_expired(tx, sessions_before, BATCH as i64)
+    });
+    let one_time_tokens = one_time_tokens.await?;
+    let second_factors = sweep_few(leader, "second_factors", "cleanup.second_factors", metrics, move |tx| {
+        mfa::delete_over(tx, sessions_before, BATCH as i64)
+    });
+    let second_factors = second_factors.await?;
     let table = Table { name: "throttles", units: ["cleanup.look_at_throttles", "cleanup.throttles"], metrics };
     let throttles = table
         .sweep(
@@ -216,7 +228,7 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
             move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
         )
         .await?;
-    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })
+    Ok(Removed { sessions, audit_events, one_time_tokens, second_factors, throttles, known_sources })
 }
 
 /// A table that rows leave.
@@ -259,14 +271,20 @@ impl Table<'_> {
     }
 }
 
-/// Invitations and changes of address that nobody wanted are counted with them. There are few of all: they replace each other.
-async fn sweep_one_time_tokens(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
-    let purged = metrics.purged_rows.with_label_values(&["one_time_tokens"]);
+/// A feature's tables that stay small, as what expires in them was short-lived from the start: invitations and changes of
+/// address are counted with one-time tokens, factors that were never confirmed with second steps. `delete` removes a batch.
+async fn sweep_few(
+    leader: &mut Leader,
+    name: &'static str,
+    unit: &'static str,
+    metrics: &Metrics,
+    delete: impl Fn(&mut Tx<'_>) -> QueryResult<usize> + Copy + Send + 'static,
+) -> Result<usize, db::Error> {
+    let purged = metrics.purged_rows.with_label_values(&[name]);
     let mut removed = 0;
     loop {
         let begun = Instant::now();
-        let sweep = move |tx: &mut db::Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
-        let gone = leader.tx("cleanup.one_time_tokens", sweep).await?;
+        let gone = leader.tx(unit, delete).await?;
         if gone == 0 {
             return Ok(removed);
         }

@@ -4,6 +4,7 @@
 mod agreement;
 mod findings;
 mod mail;
+mod mfa;
 #[cfg(test)]
 mod reference;
 mod sources;
@@ -12,6 +13,7 @@ mod values;
 
 pub(crate) use mail::TOKEN_PLACE;
 pub use mail::{MailConfig, Registration};
+pub use mfa::{MfaConfig, StepUpConfig};
 pub(crate) use sources::one_line;
 pub use sources::{Error, Sources};
 pub use throttle::ThrottleConfig;
@@ -59,6 +61,10 @@ pub struct Config {
     pub oauth: OAuthConfig,
     /// How often passwords may be guessed and accounts be opened.
     pub throttle: ThrottleConfig,
+    /// Second factors.
+    pub mfa: MfaConfig,
+    /// When a log-in must be fresh, or made with a second factor.
+    pub step_up: StepUpConfig,
     /// Mail: verification, password reset, change of address, notices.
     pub mail: MailConfig,
     /// What leaves by itself.

@@ -18,7 +18,7 @@
 //!
 //! # Where things are
 //!
-//! Features: [`account`], [`mail`], [`session`], [`token`], [`oauth`], [`throttle`], [`audit`], [`cleanup`]. Rules that know
+//! Features: [`account`], [`mail`], [`mfa`], [`session`], [`token`], [`oauth`], [`throttle`], [`audit`], [`cleanup`]. Rules that know
 //! neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
 //! [`hasher`], [`jobs`], [`machine`]. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
 //! [`telemetry`], [`cli`].
@@ -42,6 +42,7 @@ pub mod jobs;
 pub mod machine;
 pub mod mail;
 pub mod metrics;
+pub mod mfa;
 pub mod oauth;
 mod random;
 pub mod routes;

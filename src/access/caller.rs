@@ -2,6 +2,7 @@
 
 use super::role::Roles;
 use super::scope::Scope;
+use super::step_up::Authentication;
 use crate::account::UserId;
 use crate::session::SessionId;
 
@@ -16,6 +17,8 @@ pub struct Caller {
     pub scope: Scope,
     /// The user's roles as they are now, which may be others than when the token was issued.
     pub roles: Roles,
+    /// When and how they proved who they are.
+    pub authentication: Authentication,
 }
 
 impl Caller {
@@ -35,7 +38,7 @@ mod tests {
         let now = Timestamp::from_micros(0);
         let (user_id, session_id) = (UserId::new(now), SessionId::new(now));
         let scope: Scope = "account reports".parse().expect("a scope");
-        let caller = Caller { user_id, session_id, scope, roles: Roles::user() };
+        let caller = Caller { user_id, session_id, scope, roles: Roles::user(), authentication: Authentication::NONE };
         assert_eq!(["account", "reports", "admin"].map(|scope| caller.may(scope)), [true, true, false]);
     }
 }

@@ -3,5 +3,6 @@
 mod caller;
 pub mod role;
 pub mod scope;
+pub mod step_up;
 
 pub use caller::Caller;

@@ -59,6 +59,9 @@ pub(crate) fn compose(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms) -> QueryR
         },
         Kind::PasswordChanged => Ok(Some(notice(letter, Template::PasswordChanged))),
         Kind::EmailChanged => Ok(Some(notice(letter, Template::EmailChanged))),
+        Kind::FactorAdded => Ok(Some(notice(letter, Template::FactorAdded))),
+        Kind::FactorRemoved => Ok(Some(notice(letter, Template::FactorRemoved))),
+        Kind::RecoveryCodeUsed => Ok(Some(notice(letter, Template::RecoveryCodeUsed))),
         Kind::Unknown => Ok(None),
     }
 }

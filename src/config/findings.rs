@@ -82,6 +82,7 @@ impl Config {
             );
         }
         findings.extend(self.throttle.findings());
+        findings.extend(self.mfa.findings());
         findings.extend(self.mail.findings(&self.issuer));
         findings.extend(self.traces.findings());
         findings
@@ -144,6 +145,7 @@ impl Config {
             );
         }
         warnings.extend(self.throttle.warnings());
+        warnings.extend(self.mfa.warnings());
         warnings
     }
 }

@@ -13,6 +13,7 @@ use crate::access::scope::Scope;
 use crate::account::User;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::routes;
 use crate::session;
 
 /// A caller who may reach their own account here: verified, signed in still, and with the scope `account`.
@@ -36,16 +37,20 @@ impl FromRequest for Account {
     }
 }
 
-/// Verifies the token and finds who stands behind it.
+/// Verifies the token, finds who stands behind it, and judges their log-in by what the route demands.
 ///
 /// # Errors
-/// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::InsufficientScope`].
+/// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::InsufficientScope`], [`Error::InsufficientAuthentication`].
 pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<Account> {
     let token = presented(http)?;
     let claims = app.verifier.verify(&token, app.clock.now()).map_err(|_| Error::InvalidToken)?;
     let (caller, user) = session::caller::find(app, claims).await?;
     if !caller.may(Scope::ACCOUNT) {
         return Err(Error::InsufficientScope(Scope::ACCOUNT));
+    }
+    let freshness = routes::demand_of(http).freshness(&app.config.step_up);
+    if !freshness.admits(caller.authentication, app.clock.now()) {
+        return Err(Error::InsufficientAuthentication(freshness));
     }
     Ok(Account { caller, user })
 }

@@ -31,11 +31,17 @@ pub enum Template {
     PasswordChanged,
     /// A notice, to the former address.
     EmailChanged,
+    /// A notice.
+    FactorAdded,
+    /// A notice.
+    FactorRemoved,
+    /// A notice.
+    RecoveryCodeUsed,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::VerifyEmail,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -45,6 +51,9 @@ impl Template {
         Self::Invitation,
         Self::PasswordChanged,
         Self::EmailChanged,
+        Self::FactorAdded,
+        Self::FactorRemoved,
+        Self::RecoveryCodeUsed,
     ];
 
     /// The name of its files.
@@ -59,6 +68,9 @@ impl Template {
             Self::Invitation => "invitation",
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
+            Self::FactorAdded => "factor_added",
+            Self::FactorRemoved => "factor_removed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
         }
     }
 
@@ -69,7 +81,12 @@ impl Template {
             Self::ResetPassword | Self::ChoosePassword => Some(Link::ResetPassword),
             Self::ConfirmOldAddress | Self::ConfirmNewAddress => Some(Link::ChangeEmail),
             Self::Invitation => Some(Link::Invitation),
-            Self::AlreadyRegistered | Self::PasswordChanged | Self::EmailChanged => None,
+            Self::AlreadyRegistered
+            | Self::PasswordChanged
+            | Self::EmailChanged
+            | Self::FactorAdded
+            | Self::FactorRemoved
+            | Self::RecoveryCodeUsed => None,
         }
     }
 }

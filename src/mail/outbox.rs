@@ -40,12 +40,18 @@ pub(crate) enum Kind {
     PasswordChanged,
     /// A notice to the former address.
     EmailChanged,
+    /// A notice.
+    FactorAdded,
+    /// A notice.
+    FactorRemoved,
+    /// A notice.
+    RecoveryCodeUsed,
     /// Of another release: it is passed over.
     Unknown,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::VerifyEmail,
         Self::RegisteredAgain,
         Self::ResetPassword,
@@ -54,6 +60,9 @@ impl Kind {
         Self::Invitation,
         Self::PasswordChanged,
         Self::EmailChanged,
+        Self::FactorAdded,
+        Self::FactorRemoved,
+        Self::RecoveryCodeUsed,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -66,6 +75,9 @@ impl Kind {
             Self::Invitation => "invitation",
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
+            Self::FactorAdded => "factor_added",
+            Self::FactorRemoved => "factor_removed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
             Self::Unknown => "unknown",
         }
     }
@@ -76,7 +88,14 @@ impl Kind {
 
     /// Whether one that waits is enough. Each notice tells of something that happened.
     fn waits_once(self) -> bool {
-        !matches!(self, Self::PasswordChanged | Self::EmailChanged)
+        !matches!(
+            self,
+            Self::PasswordChanged
+                | Self::EmailChanged
+                | Self::FactorAdded
+                | Self::FactorRemoved
+                | Self::RecoveryCodeUsed
+        )
     }
 }
 

@@ -36,7 +36,7 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: [(&str, &str); 18] = built_in![
+const BUILT_IN: [(&str, &str); 24] = built_in![
     "verify_email",
     "already_registered",
     "reset_password",
@@ -45,7 +45,10 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
     "confirm_new_address",
     "invitation",
     "password_changed",
-    "email_changed"
+    "email_changed",
+    "factor_added",
+    "factor_removed",
+    "recovery_code_used"
 ];
 
 impl Templates {

@@ -5,6 +5,7 @@
 
 use super::store;
 use crate::access::Caller;
+use crate::access::step_up::Authentication;
 use crate::account::User;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -18,6 +19,7 @@ pub async fn find(app: &App, claims: Claims) -> Result<(Caller, User)> {
     let (session_id, user_id) = (claims.sid, claims.sub);
     let found = app.db.read("session.caller", move |tx| store::find_signed_in(tx, session_id, user_id)).await?;
     let user = found.ok_or(Error::InvalidToken)?;
-    let caller = Caller { user_id, session_id, scope: claims.scope, roles: user.roles.clone() };
+    let authentication = Authentication::of_claims(claims.auth_time, &claims.amr);
+    let caller = Caller { user_id, session_id, scope: claims.scope, roles: user.roles.clone(), authentication };
     Ok((caller, user))
 }

@@ -37,6 +37,9 @@ pub struct Claims {
     pub auth_time: i64,
     /// How (RFC 8176).
     pub amr: Vec<String>,
+    /// Only if a second factor was used (RFC 9068 §2.2.1, RFC 9470 §5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
     /// Only if configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,

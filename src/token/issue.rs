@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::claims::Claims;
 use super::keyring::Keyring;
 use crate::access::scope::Scope;
+use crate::access::step_up;
 use crate::account::store as accounts;
 use crate::account::{User, UserId};
 use crate::config::{Config, ExtraClaim};
@@ -118,6 +119,7 @@ impl Issuer {
             sid: grant.session_id,
             auth_time: grant.auth_time.as_seconds(),
             amr: grant.amr.split(' ').map(str::to_owned).collect(),
+            acr: step_up::acr(grant.amr.split(' ')).map(str::to_owned),
             email: user.filter(|_| wants(ExtraClaim::Email)).map(|user| user.email.clone()),
             email_verified: user.filter(|_| wants(ExtraClaim::EmailVerified)).map(|user| user.is_verified),
             name: user.filter(|_| wants(ExtraClaim::Name)).and_then(|user| user.name.clone()),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use signet::routes::{MANAGEMENT, PUBLIC, RateLimit};
 
 use crate::support::mailbox;
+use crate::support::phone::{self, Phone};
 use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
 
 /// The actors, in the order of the columns below.
@@ -19,6 +20,8 @@ const ANSWERS: &[(&str, &str, [u16; 7])] = &[
     ("POST", "/v1/auth/forgot-password", [202; 7]),
     ("POST", "/v1/auth/reset-password", [400; 7]),
     ("POST", "/v1/auth/login", [200; 7]),
+    // No actor has a challenge that waits; whoever has one may answer it.
+    ("POST", "/v1/auth/login/mfa", [401; 7]),
     // The actor's access token is of no use here; the refresh token in the body is the actor's own.
     ("POST", "/v1/auth/refresh", [400, 401, 200, 200, 401, 401, 200]),
     ("POST", "/v1/auth/logout", [400, 401, 204, 403, 401, 401, 401]),
@@ -27,6 +30,12 @@ const ANSWERS: &[(&str, &str, [u16; 7])] = &[
     ("POST", "/v1/auth/change-password", [401, 401, 204, 403, 401, 401, 401]),
     ("POST", "/v1/auth/change-email", [401, 401, 202, 403, 401, 401, 401]),
     ("POST", "/v1/auth/change-email/confirm", [400; 7]),
+    ("GET", "/v1/auth/mfa", [401, 401, 200, 403, 401, 401, 401]),
+    ("POST", "/v1/auth/mfa/totp", [401, 401, 200, 403, 401, 401, 401]),
+    // Here the user has one that waits, and at the next two one that counts.
+    ("POST", "/v1/auth/mfa/totp/confirm", [401, 401, 200, 403, 401, 401, 401]),
+    ("POST", "/v1/auth/mfa/totp/remove", [401, 401, 204, 403, 401, 401, 401]),
+    ("POST", "/v1/auth/mfa/recovery-codes", [401, 401, 200, 403, 401, 401, 401]),
     ("GET", "/v1/auth/sessions", [401, 401, 200, 403, 401, 401, 401]),
     ("DELETE", "/v1/auth/sessions/{id}", [401, 401, 204, 403, 401, 401, 401]),
     ("POST", "/oauth2/token", [400, 400, 200, 200, 400, 400, 200]),
@@ -52,6 +61,7 @@ fn world_with(backend: Backend, actor: &str, change: impl FnOnce(&mut signet::co
         change(config);
         config.oauth.password_grant = true;
         mailbox::into_folder(config);
+        phone::switch_on(config);
         config.oauth.scope = "account read".parse().expect("a scope");
     });
     let anonymous = server.client();
@@ -103,6 +113,17 @@ fn call(world: &World, method: &str, path: &str) -> u16 {
         ("POST", "/v1/auth/change-password") => {
             client.post(path, &json!({"current_password": PASSWORD, "new_password": "a wholly other phrase"}))
         }
+        ("POST", "/v1/auth/login/mfa") => client.post(path, &phone::body("sgm_unknown", "123456")),
+        ("POST", "/v1/auth/mfa/totp/confirm") => {
+            let enrolment = client.post_empty("/v1/auth/mfa/totp");
+            let code = if enrolment.status == 200 { Phone::scan(&enrolment).code(server) } else { "123456".to_owned() };
+            client.post(path, &json!({"code": code}))
+        }
+        ("POST", "/v1/auth/mfa/totp/remove" | "/v1/auth/mfa/recovery-codes") => {
+            let is_signed_in = client.get("/v1/auth/me").status == 200;
+            let code = if is_signed_in { Phone::add(server, client).next_code(server) } else { "123456".to_owned() };
+            client.post(path, &json!({"password": PASSWORD, "code": code}))
+        }
         // No actor has a token of this kind; whoever has one may use it.
         ("POST", "/v1/auth/verify-email" | "/v1/auth/change-email/confirm") => {
             client.post(path, &json!({"token": "sgv_unknown"}))
@@ -144,6 +165,9 @@ on_both! {
 fn go_on_and_on(world: &World, method: &str, path: &str) -> Vec<u16> {
     let World { client, server, .. } = world;
     let wrong = "not the password";
+    if path == "/v1/auth/login/mfa" {
+        return guess_codes(world);
+    }
     let attempt = |n: u32| match (method, path) {
         ("POST", "/v1/auth/register") => {
             client.post(path, &json!({"email": format!("new{n}@example.com"), "password": PASSWORD}))
@@ -158,6 +182,18 @@ fn go_on_and_on(world: &World, method: &str, path: &str) -> Vec<u16> {
         ("POST", "/v1/auth/forgot-password" | "/v1/auth/verify-email/resend") => {
             client.post(path, &json!({"email": format!("new{n}@example.com")}))
         }
+        ("POST", "/v1/auth/mfa/totp/confirm") => {
+            if n == 0 {
+                client.post_empty("/v1/auth/mfa/totp").expect(200);
+            }
+            client.post(path, &json!({"code": "not the code"}))
+        }
+        ("POST", "/v1/auth/mfa/totp/remove" | "/v1/auth/mfa/recovery-codes") => {
+            if n == 0 {
+                Phone::add(server, client);
+            }
+            client.post(path, &json!({"password": wrong, "code": "not the code"}))
+        }
         ("POST", "/oauth2/token") => {
             let fields = [("grant_type", "password"), ("username", "somebody@example.com"), ("password", wrong)];
             server.client().form(path, &fields)
@@ -165,6 +201,15 @@ fn go_on_and_on(world: &World, method: &str, path: &str) -> Vec<u16> {
         _ => panic!("{method} {path} has a limit, and nobody reaches it here yet"),
     };
     (0..8).map(|n| attempt(n).status).collect()
+}
+
+/// Wrong codes for the actor's own factor, with a challenge for each.
+fn guess_codes(World { client, server, .. }: &World) -> Vec<u16> {
+    Phone::add(server, client);
+    let stranger = server.client();
+    let guess =
+        |_| phone::second_step(&stranger, &phone::first_step(&stranger, "actor@example.com"), "not the code").status;
+    (0..8).map(guess).collect()
 }
 
 on_both! {

@@ -3,6 +3,7 @@
 mod account;
 mod http;
 mod matrix;
+mod mfa;
 mod oauth;
 mod session;
 mod token;

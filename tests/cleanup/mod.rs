@@ -4,6 +4,7 @@ mod costs;
 mod leaders;
 mod passes;
 mod races;
+mod second_factors;
 mod soak;
 mod throttles;
 

@@ -23,10 +23,12 @@ use signet::hasher::Hasher;
 use signet::http::origin::Origin;
 use signet::mail::Outbox;
 use signet::metrics::Metrics;
+use signet::mfa::reset;
 use signet::session::end;
 use signet::session::refresh::{Conditions, refresh};
 use signet::session::token::RefreshToken;
 
+use crate::support::phone::{self, Phone, second_step};
 use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -115,7 +117,7 @@ struct Ledger {
 
 impl Ledger {
     fn start(backend: Backend) -> Self {
-        let mut server = Server::start(backend);
+        let mut server = Server::start_with(backend, phone::switch_on);
         let heard = listen_to(&server.config.database.url.0);
         // Only connections that are made from now on are heard.
         server.restart();
@@ -141,6 +143,7 @@ impl Ledger {
     fn of_everything(backend: Backend) -> Self {
         let mut ledger = Self::start(backend);
         ledger.requests();
+        ledger.second_factors();
         ledger.commands();
         ledger.clean_up();
         // In the end, so that whatever was done above was quick: a database as it is after some time in service.
@@ -196,6 +199,30 @@ impl Ledger {
         self.note("log out everywhere", |_| bearer.post("/v1/auth/logout", &json!({"all": true})).expect(204));
     }
 
+    fn second_factors(&mut self) {
+        let session = self.server.client().register("mia@example.com");
+        let bearer = self.server.client().bearer(&session.access_token());
+        let enrolment = self.note("add a second factor", |_| bearer.post_empty("/v1/auth/mfa/totp").expect(200));
+        let mut phone = Phone::scan(&enrolment);
+        let code = json!({"code": phone.code(&self.server)});
+        let confirmed = self.note("confirm it", |_| bearer.post("/v1/auth/mfa/totp/confirm", &code).expect(200));
+        phone.recovery_codes = serde_json::from_value(confirmed.json()["recovery_codes"].clone()).expect("codes");
+        self.note("second factors", |_| bearer.get("/v1/auth/mfa").expect(200));
+        let client = self.server.client();
+        let challenge = self.note("log in, first of two steps", |_| phone::first_step(&client, "mia@example.com"));
+        let wrong = phone.wrong_code(&self.server);
+        self.note("second step with a wrong code", |_| second_step(&client, &challenge, &wrong).expect(401));
+        let code = phone.next_code(&self.server);
+        self.note("second step", |_| second_step(&client, &challenge, &code).expect(200));
+        let challenge = phone::first_step(&client, "mia@example.com");
+        let code = phone.recovery_codes[0].clone();
+        self.note("second step with a recovery code", |_| second_step(&client, &challenge, &code).expect(200));
+        let both = json!({"password": PASSWORD, "code": phone.next_code(&self.server)});
+        self.note("renew recovery codes", |_| bearer.post("/v1/auth/mfa/recovery-codes", &both).expect(200));
+        let both = json!({"password": PASSWORD, "code": phone.next_code(&self.server)});
+        self.note("remove a second factor", |_| bearer.post("/v1/auth/mfa/totp/remove", &both).expect(204));
+    }
+
     fn commands(&mut self) {
         let db = self.database();
         let hasher = Hasher::start(&self.server.config.hashing, Metrics::default()).expect("threads");
@@ -208,6 +235,9 @@ impl Ledger {
         self.note("signet users enable", |_| block_on(administer::enable(&db, email())).expect("a user"));
         self.note("signet users set-password", |_| {
             block_on(administer::set_password(&db, &hasher, Outbox::closed(), email(), &new)).expect("a user")
+        });
+        self.note("signet users reset-mfa, without a factor", |_| {
+            block_on(reset::of_user(&db, Outbox::closed(), email())).expect("a user")
         });
         self.server.client().register("bob@example.com");
         self.note("signet sessions end EMAIL", |_| block_on(end::of_user(&db, email())).expect("a user"));
@@ -306,7 +336,7 @@ impl Instrumentation for Ear {
 
 /// Not BEGIN and COMMIT, and not what is asked of the server itself.
 fn is_planned(statement: &str) -> bool {
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 11] = [
         "users",
         "sessions",
         "audit_events",
@@ -315,6 +345,9 @@ fn is_planned(statement: &str) -> bool {
         "one_time_tokens",
         "email_changes",
         "invitations",
+        "totp_factors",
+        "recovery_codes",
+        "mfa_challenges",
     ];
     OURS.iter().any(|table| statement.contains(&format!("\"{table}\""))) || statement.contains('`')
 }
@@ -389,13 +422,21 @@ fn fill(database: &mut Conn) {
              FROM (SELECT * FROM audit_events ORDER BY id DESC LIMIT 1) AS latest, generate_series(1, 10) AS n, users; \
              INSERT INTO throttles SELECT sha256(uuid_send(gen_random_uuid())), now(), now() FROM generate_series(1, 20000); \
              INSERT INTO known_sources SELECT gen_random_uuid(), users.id, 'address', sha256(uuid_send(gen_random_uuid())), \
-                 now() FROM users, generate_series(1, 5);",
+                 now() FROM users, generate_series(1, 5); \
+             INSERT INTO totp_factors SELECT gen_random_uuid(), id, ''::bytea, ''::bytea, now(), now(), 0 FROM users; \
+             INSERT INTO recovery_codes SELECT id, sha256(uuid_send(gen_random_uuid())) \
+                 FROM users, generate_series(1, 10); \
+             INSERT INTO mfa_challenges SELECT gen_random_uuid(), id, sha256(uuid_send(gen_random_uuid())), ''::bytea, \
+                 '', '', NULL, false, false, 0, now() FROM users, generate_series(1, 5);",
         )
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) users"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) sessions"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) audit_events"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) throttles"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) known_sources"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) totp_factors"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) recovery_codes"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) mfa_challenges"))
         .expect("filled");
     }
 }

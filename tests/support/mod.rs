@@ -3,6 +3,7 @@
 pub mod client;
 pub mod collector;
 pub mod mailbox;
+pub mod phone;
 pub mod postgres;
 pub mod program;
 pub mod prometheus;
