@@ -27,6 +27,7 @@ use crate::jobs;
 use crate::machine;
 use crate::mail::Mail;
 use crate::metrics::Metrics;
+use crate::mfa::seal::SealingKeys;
 use crate::routes::{self, Route};
 use crate::session::family::Rules;
 use crate::session::rotation;
@@ -47,6 +48,8 @@ pub struct App {
     pub hasher: Hasher,
     /// Passwords that nobody may choose, if there is a file of them.
     pub breached: Option<Breached>,
+    /// What the secrets of second factors are sealed with.
+    pub sealing_keys: SealingKeys,
     /// Mails to users.
     pub mail: Mail,
     /// Signing keys and the JWKS.
@@ -135,6 +138,7 @@ impl App {
             db: Db::open(url, database.pool_size, database.max_wait.0, clock.clone(), metrics.clone()),
             rotations: rotation::gather(config.session.idle_ttl.0),
             hasher: Hasher::start(&config.hashing, metrics.clone())?,
+            sealing_keys: SealingKeys::of(&config.mfa),
             issuer: Issuer::new(&config, keys.ring()),
             verifier: Verifier::new(&config, keys.ring()),
             rights: Arc::new(config.rights()),

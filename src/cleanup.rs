@@ -1,4 +1,5 @@
-//! What leaves by itself: sessions that have ended, one-time tokens that have expired, audit events that are older than they
+//! What leaves by itself: sessions that have ended, one-time tokens and second steps that have
+//! expired, audit events that are older than they
 //! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, API keys that have ended,
 //! accounts that were deleted and whose time is over, and webhooks that nobody sends any more.
 //!
@@ -20,6 +21,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::db::{self, Db, Leader, Tx};
 use crate::metrics::Metrics;
+use crate::mfa;
 use crate::session::{self, SessionId};
 use crate::throttle::bucket::BucketId;
 use crate::throttle::{self, KnownSourceId};
@@ -33,6 +35,8 @@ pub const LOCK: i64 = 0x73_6763_6c65_616e;
 const LOOK: i64 = 500;
 /// Rows that are removed in one transaction: some milliseconds of SQLite's only writer.
 const BATCH: usize = 100;
+/// Accounts that go in one transaction, each with whatever is left of it.
+const USERS_AT_ONCE: i64 = 10;
 /// After each batch comes a rest of so many times what it took: a fifth of one core's time, whatever the machine.
 const REST: u32 = 4;
 /// No rest is longer.
@@ -102,6 +106,7 @@ pub struct Removed {
     pub sessions: usize,
     pub audit_events: usize,
     pub one_time_tokens: usize,
+    pub second_factors: usize,
     pub throttles: usize,
     pub known_sources: usize,
     pub api_keys: usize,
@@ -116,6 +121,7 @@ impl Removed {
         sessions: 0,
         audit_events: 0,
         one_time_tokens: 0,
+        second_factors: 0,
         throttles: 0,
         known_sources: 0,
         api_keys: 0,
@@ -142,6 +148,7 @@ pub async fn run(app: &App) {
                     one_time_tokens,
                     throttles,
                     known_sources,
+                    second_factors = removed.second_factors,
                     api_keys = removed.api_keys,
                     api_key_sources = removed.api_key_sources,
                     users = removed.users,
@@ -217,6 +224,8 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         None => 0,
     };
     let one_time_tokens = sweep_one_time_tokens(leader, limits.sessions, metrics).await?;
+    let delete = move |tx: &mut Tx<'_>| mfa::delete_over(tx, limits.sessions, BATCH as i64);
+    let second_factors = in_batches(leader, "second_factors", "cleanup.second_factors", metrics, delete).await?;
     let table = Table { name: "throttles", units: ["cleanup.look_at_throttles", "cleanup.throttles"], metrics };
     let throttles = table
         .sweep(
@@ -237,7 +246,9 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         )
         .await?;
     let (api_keys, api_key_sources) = sweep_api_keys(leader, limits, metrics).await?;
-    let users = sweep_users(leader, limits.users, metrics).await?;
+    // Found by an index that has only the deleted ones in it.
+    let purge = move |tx: &mut Tx<'_>| deletion::purge_due(tx, limits.users, USERS_AT_ONCE);
+    let users = in_batches(leader, "users", "cleanup.users", metrics, purge).await?;
     let delete = move |tx: &mut Tx<'_>| webhook::delete_old(tx, webhook_deliveries, BATCH as i64);
     let webhook_deliveries =
         in_batches(leader, "webhook_deliveries", "cleanup.webhook_deliveries", metrics, delete).await?;
@@ -245,6 +256,7 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         sessions,
         audit_events,
         one_time_tokens,
+        second_factors,
         throttles,
         known_sources,
         api_keys,
@@ -349,26 +361,6 @@ async fn in_batches(
     loop {
         let begun = Instant::now();
         let gone = leader.tx(unit, delete).await?;
-        if gone == 0 {
-            return Ok(removed);
-        }
-        purged.inc_by(gone as u64);
-        removed += gone;
-        rest(begun).await;
-    }
-}
-
-/// Accounts that go in one transaction, each with whatever is left of it.
-const USERS_AT_ONCE: i64 = 10;
-
-/// Found by an index that has only the deleted ones in it.
-async fn sweep_users(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
-    let purged = metrics.purged_rows.with_label_values(&["users"]);
-    let mut removed = 0;
-    loop {
-        let begun = Instant::now();
-        let sweep = move |tx: &mut db::Tx<'_>| deletion::purge_due(tx, before, USERS_AT_ONCE);
-        let gone = leader.tx("cleanup.users", sweep).await?;
         if gone == 0 {
             return Ok(removed);
         }

@@ -7,6 +7,7 @@ mod api_keys;
 mod audit;
 mod findings;
 mod mail;
+mod mfa;
 #[cfg(test)]
 mod reference;
 mod roles;
@@ -20,6 +21,7 @@ pub use api_keys::ApiKeysConfig;
 pub use audit::AuditConfig;
 pub(crate) use mail::TOKEN_PLACE;
 pub use mail::{MailConfig, Registration};
+pub use mfa::{MfaConfig, StepUpConfig};
 pub use roles::RolesConfig;
 pub(crate) use sources::one_line;
 pub use sources::{Error, Sources};
@@ -77,6 +79,10 @@ pub struct Config {
     pub api_keys: ApiKeysConfig,
     /// How often passwords may be guessed and accounts be opened.
     pub throttle: ThrottleConfig,
+    /// Second factors.
+    pub mfa: MfaConfig,
+    /// When a log-in must be fresh, or made with a second factor.
+    pub step_up: StepUpConfig,
     /// Mail: verification, password reset, change of address, notices.
     pub mail: MailConfig,
     /// The audit trail.

@@ -10,6 +10,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
+use crate::access::step_up::Freshness;
+use crate::mfa::Pending;
 use crate::throttle::bucket::Refusal;
 use crate::{db, hasher};
 
@@ -28,6 +30,18 @@ pub enum Error {
     /// E-mail and password do not open an account: unknown, wrong or disabled, all the same.
     #[error("the e-mail address or the password is wrong")]
     InvalidCredentials,
+    /// The password was right, and the account has a second factor: what the second step needs, if there is one.
+    #[error("{}", mfa_required(.0.is_some()))]
+    MfaRequired(Option<Pending>),
+    /// A code that is wrong or was used, or a log-in that waits for none, all the same.
+    #[error("the code is wrong or was used, or the log-in took too long and has to begin anew")]
+    InvalidCode,
+    /// The log-in behind the access token is too old for this, or was made without a second factor (RFC 9470 §3).
+    #[error("the log-in is too old for this, or was made without a second factor: log in again")]
+    InsufficientAuthentication(Freshness),
+    /// The account has a second factor already.
+    #[error("there is a second factor already; remove it first")]
+    FactorExists,
     /// No access token where one is needed.
     #[error("an access token is required")]
     MissingToken,
@@ -132,6 +146,10 @@ impl Error {
             | Self::InvalidClient => "invalid_request",
             Self::InvalidFields(_) => "invalid_field",
             Self::InvalidCredentials => "invalid_credentials",
+            Self::MfaRequired(_) => "mfa_required",
+            Self::InvalidCode => "invalid_mfa_code",
+            Self::InsufficientAuthentication(_) => "insufficient_user_authentication",
+            Self::FactorExists => "factor_exists",
             Self::MissingToken | Self::InvalidToken => "invalid_token",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidOneTimeToken => "invalid_one_time_token",
@@ -159,6 +177,9 @@ impl Error {
             | Self::InvalidOneTimeToken => StatusCode::BAD_REQUEST,
             Self::InvalidFields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InvalidCredentials
+            | Self::MfaRequired(_)
+            | Self::InvalidCode
+            | Self::InsufficientAuthentication(_)
             | Self::MissingToken
             | Self::InvalidToken
             | Self::InvalidGrant
@@ -166,7 +187,7 @@ impl Error {
             Self::InsufficientScope(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::EmailTaken | Self::ApiKeyLimit => StatusCode::CONFLICT,
+            Self::EmailTaken | Self::ApiKeyLimit | Self::FactorExists => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -186,8 +207,12 @@ impl Error {
             | Self::InvalidFields(_)
             | Self::EmailTaken
             | Self::ApiKeyLimit
+            | Self::FactorExists
             | Self::InvalidOneTimeToken => (bad_request, "invalid_request"),
-            Self::InvalidCredentials | Self::InvalidGrant => (bad_request, "invalid_grant"),
+            Self::InvalidCredentials | Self::MfaRequired(_) | Self::InvalidCode | Self::InvalidGrant => {
+                (bad_request, "invalid_grant")
+            }
+            Self::InsufficientAuthentication(_) => (StatusCode::UNAUTHORIZED, "insufficient_user_authentication"),
             Self::UnsupportedGrantType => (bad_request, "unsupported_grant_type"),
             Self::InvalidScope => (bad_request, "invalid_scope"),
             Self::InvalidTarget => (bad_request, "invalid_target"),
@@ -218,6 +243,7 @@ impl Error {
         } else {
             let status = self.status();
             let errors = if let Self::InvalidFields(errors) = self { errors.as_slice() } else { &[] };
+            let pending = if let Self::MfaRequired(pending) = self { pending.as_ref() } else { None };
             let body = Problem {
                 r#type: "about:blank",
                 title: status.canonical_reason().unwrap_or_default(),
@@ -226,6 +252,8 @@ impl Error {
                 detail: self.to_string(),
                 request_id,
                 errors,
+                mfa_token: pending.map(|pending| pending.mfa_token().to_string()),
+                expires_in: pending.map(Pending::expires_in),
             };
             (status, "application/problem+json", to_json(&body))
         }
@@ -236,8 +264,13 @@ impl Error {
         let challenge = match self {
             Self::InvalidToken => Some(r#"Bearer realm="signet", error="invalid_token""#.to_owned()),
             Self::MissingToken => Some(r#"Bearer realm="signet""#.to_owned()),
-            Self::InvalidCredentials | Self::InvalidGrant if !is_oauth(path) => {
+            Self::InvalidCredentials | Self::MfaRequired(_) | Self::InvalidCode | Self::InvalidGrant
+                if !is_oauth(path) =>
+            {
                 Some(r#"Bearer realm="signet""#.to_owned())
+            }
+            Self::InsufficientAuthentication(freshness) => {
+                Some(format!(r#"Bearer realm="signet", {}"#, freshness.challenge()))
             }
             Self::InsufficientScope(scope) => {
                 Some(format!(r#"Bearer realm="signet", error="insufficient_scope", scope="{scope}""#))
@@ -272,6 +305,15 @@ impl Error {
     }
 }
 
+/// At the token endpoint the code stands in the description, for there is no other place (RFC 6749 §5.2).
+fn mfa_required(has_second_step: bool) -> &'static str {
+    if has_second_step {
+        "the code of a second factor is required"
+    } else {
+        "mfa_required: the account has a second factor, which this grant cannot ask for"
+    }
+}
+
 /// Whether a path answers in the form of RFC 6749.
 pub(crate) fn is_oauth(path: &str) -> bool {
     path.starts_with("/oauth2/")
@@ -294,6 +336,14 @@ pub(crate) struct Problem<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    /// With `mfa_required`: for `POST /v1/auth/login/mfa`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    mfa_token: Option<String>,
+    /// Whole seconds that it lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
+    expires_in: Option<u64>,
 }
 
 /// The error of RFC 6749 §5.2.

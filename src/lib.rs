@@ -18,8 +18,8 @@
 //!
 //! # Where things are
 //!
-//! Features: [`account`], [`mail`], [`session`], [`token`], [`oauth`], [`api_key`], [`throttle`], [`audit`], [`webhook`],
-//! [`cleanup`]. Rules that know neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`],
+//! Features: [`account`], [`mail`], [`mfa`], [`session`], [`token`], [`oauth`], [`api_key`], [`throttle`], [`audit`],
+//! [`webhook`], [`cleanup`]. Rules that know neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`],
 //! [`api_key::rules`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
 //! [`hasher`], [`jobs`], [`machine`]. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
 //! [`telemetry`], [`cli`].
@@ -44,6 +44,7 @@ pub mod jobs;
 pub mod machine;
 pub mod mail;
 pub mod metrics;
+pub mod mfa;
 pub mod oauth;
 mod random;
 pub mod routes;

@@ -214,9 +214,14 @@ metrics! {
         "signet_registrations_total", "Registrations of well-formed accounts, by outcome.";
     logins: counters {
         outcome: outcomes!(
-            "success", "wrong_password", "unknown_user", "disabled", "unverified", "changed_meanwhile", "too_many_requests"
+            "success", "mfa_required", "wrong_password", "unknown_user", "disabled", "unverified", "changed_meanwhile",
+            "too_many_requests"
         )
-    } = "signet_logins_total", "Log-ins with a password, by outcome.";
+    } = "signet_logins_total", "Log-ins with a password, by outcome; one of two steps is counted at each.";
+    second_factors: counters {
+        outcome: outcomes!("totp", "recovery_code", "wrong_code", "used_code", "unknown", "too_many_requests")
+    } = "signet_second_factors_total",
+        "Second steps of log-ins, by the factor that was right or by what was wrong; unknown: the first step was over.";
     refreshes: counters {
         outcome: outcomes!(
             "rotated", "repeated", "recovered", "reused", "revoked", "expired", "disabled", "unknown", "mangled",
@@ -284,8 +289,8 @@ metrics! {
         "When this instance last sealed all there was; one at a time seals, so look at the newest of all instances.";
     purged_rows: counters {
         table: Known(&[
-            "sessions", "audit_events", "one_time_tokens", "throttles", "known_sources", "api_keys", "api_key_sources",
-            "users", "webhook_deliveries"
+            "sessions", "audit_events", "one_time_tokens", "second_factors", "throttles", "known_sources", "api_keys",
+            "api_key_sources", "users", "webhook_deliveries"
         ])
     } =
         "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";

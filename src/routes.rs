@@ -12,6 +12,7 @@ use actix_web::{HttpRequest, Route as Service};
 
 use self::Caller::{Account, AccountOrKey, Admin, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
 use self::RateLimit::{Guesses, Mails, Registrations, Unlimited};
+use crate::access::step_up::Demand;
 use crate::account::change_email::{self, confirm};
 use crate::account::deletion::{delete as delete_me, restore};
 use crate::account::{change_password, export, forgot_password, me, register, reset_password, verify_email};
@@ -23,6 +24,7 @@ use crate::http::openapi::Operation;
 use crate::http::respond::survive;
 use crate::http::{cookie, health};
 use crate::metrics::Metrics;
+use crate::mfa;
 use crate::oauth::{metadata, token};
 use crate::session::{list, login, logout, refresh, revoke};
 use crate::token::jwks;
@@ -38,6 +40,8 @@ pub struct Route {
     pub caller: Caller,
     /// How often.
     pub limit: RateLimit,
+    /// How fresh and how strong the log-in behind an access token must be. Whoever reads the token judges it.
+    pub demand: Demand,
     /// What the API description says; operators need none.
     pub describe: Option<Describe>,
     /// Makes the service.
@@ -87,6 +91,7 @@ pub const PUBLIC: &[Route] = &[
     post("/v1/auth/forgot-password", Anyone, Mails, forgot_password::describe, || web::to(forgot_password::handle)),
     post("/v1/auth/reset-password", Anyone, Unlimited, reset_password::describe, || web::to(reset_password::handle)),
     post("/v1/auth/login", Anyone, Guesses, login::describe, || web::to(login::handle)),
+    post("/v1/auth/login/mfa", Anyone, Guesses, mfa::login::describe, || web::to(mfa::login::handle)),
     post("/v1/auth/refresh", RefreshToken, Unlimited, refresh::describe, || web::to(refresh::handle)),
     post("/v1/auth/logout", AnyToken, Unlimited, logout::describe, || web::to(logout::handle)),
     get("/v1/auth/me", AccountOrKey, Unlimited, me::describe_show, || web::to(me::show)),
@@ -97,6 +102,15 @@ pub const PUBLIC: &[Route] = &[
     post("/v1/auth/change-password", Account, Guesses, change_password::describe, || web::to(change_password::handle)),
     post("/v1/auth/change-email", Account, Guesses, change_email::describe, || web::to(change_email::handle)),
     post("/v1/auth/change-email/confirm", Anyone, Unlimited, confirm::describe, || web::to(confirm::handle)),
+    get("/v1/auth/mfa", Account, Unlimited, mfa::status::describe, || web::to(mfa::status::handle)),
+    post("/v1/auth/mfa/totp", Account, Unlimited, mfa::enrol::describe, || web::to(mfa::enrol::handle))
+        .demanding(Demand::Recent),
+    post("/v1/auth/mfa/totp/confirm", Account, Guesses, mfa::confirm::describe, || web::to(mfa::confirm::handle))
+        .demanding(Demand::Recent),
+    post("/v1/auth/mfa/totp/remove", Account, Guesses, mfa::remove::describe, || web::to(mfa::remove::handle)),
+    post("/v1/auth/mfa/recovery-codes", Account, Guesses, mfa::recovery_codes::describe, || {
+        web::to(mfa::recovery_codes::handle)
+    }),
     get("/v1/auth/sessions", Account, Unlimited, list::describe, || web::to(list::handle)),
     delete("/v1/auth/sessions/{id}", Account, Unlimited, revoke::describe, || web::to(revoke::handle)),
     get("/v1/auth/api-keys", Account, Unlimited, keys::list::describe, || web::to(keys::list::handle)),
@@ -144,23 +158,42 @@ type Describe = fn() -> Operation;
 type Serve = fn() -> Service;
 
 const fn get(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::GET, path, caller, limit, describe: Some(describe), service }
+    Route { method: Method::GET, path, caller, limit, demand: Demand::Nothing, describe: Some(describe), service }
 }
 
 const fn post(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::POST, path, caller, limit, describe: Some(describe), service }
+    Route { method: Method::POST, path, caller, limit, demand: Demand::Nothing, describe: Some(describe), service }
 }
 
 const fn patch(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::PATCH, path, caller, limit, describe: Some(describe), service }
+    Route { method: Method::PATCH, path, caller, limit, demand: Demand::Nothing, describe: Some(describe), service }
 }
 
 const fn delete(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::DELETE, path, caller, limit, describe: Some(describe), service }
+    Route { method: Method::DELETE, path, caller, limit, demand: Demand::Nothing, describe: Some(describe), service }
 }
 
 const fn undescribed(path: &'static str, service: Serve) -> Route {
-    Route { method: Method::GET, path, caller: Anyone, limit: Unlimited, describe: None, service }
+    let (caller, limit, demand) = (Anyone, Unlimited, Demand::Nothing);
+    Route { method: Method::GET, path, caller, limit, demand, describe: None, service }
+}
+
+impl Route {
+    /// The row with a demand on the log-in behind its access token.
+    const fn demanding(mut self, demand: Demand) -> Self {
+        self.demand = demand;
+        self
+    }
+}
+
+/// What the rows of one path demand, by method; known to each request for it.
+struct Demands(Vec<(Method, Demand)>);
+
+/// What the row that a request has met demands of the log-in behind its token.
+pub fn demand_of(http: &HttpRequest) -> Demand {
+    let demands = http.app_data::<Demands>();
+    let own = demands.and_then(|Demands(rows)| rows.iter().find(|(method, _)| method == http.method()));
+    own.map_or(Demand::Nothing, |(_, demand)| *demand)
 }
 
 /// Every answer that the tables foresee is counted from zero on: a series that begins with its first event hides that
@@ -187,7 +220,8 @@ pub fn register(routes: &'static [Route], config: &Config, actix: &mut ServiceCo
     for path in paths {
         let rows: Vec<&Route> = routes.iter().filter(|route| route.path == path).collect();
         let allowed = allowed_methods(&rows);
-        let mut resource = web::resource(path);
+        let demands = Demands(rows.iter().map(|row| (row.method.clone(), row.demand)).collect());
+        let mut resource = web::resource(path).app_data(demands);
         for row in &rows {
             resource = resource.route((row.service)().method(row.method.clone()));
             if row.method == Method::GET {
@@ -219,8 +253,9 @@ fn allowed_methods(rows: &[&Route]) -> String {
 }
 
 /// What pages of other origins may read of an answer's head.
-const EXPOSED: [header::HeaderName; 4] = [
+const EXPOSED: [header::HeaderName; 5] = [
     header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
     header::HeaderName::from_static("ratelimit"),
     header::HeaderName::from_static("ratelimit-policy"),
     header::HeaderName::from_static("x-request-id"),

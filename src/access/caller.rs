@@ -2,6 +2,7 @@
 
 use super::role::Roles;
 use super::scope::Scope;
+use super::step_up::Authentication;
 use crate::account::UserId;
 use crate::session::SessionId;
 
@@ -17,6 +18,8 @@ pub struct Caller {
     pub scope: Scope,
     /// The user's roles as they are now, which may be others than when the token was issued.
     pub roles: Roles,
+    /// When and how they proved who they are.
+    pub authentication: Authentication,
 }
 
 impl Caller {
@@ -58,7 +61,7 @@ mod tests {
         let now = Timestamp::from_micros(0);
         let (user_id, session_id) = (UserId::new(now), SessionId::new(now));
         let (scope, roles) = (scope.parse().expect("a scope"), roles.parse().expect("roles"));
-        Caller { user_id, session_id, scope, roles }
+        Caller { user_id, session_id, scope, roles, authentication: Authentication::NONE }
     }
 
     #[test]

@@ -4,5 +4,6 @@ mod caller;
 pub mod rights;
 pub mod role;
 pub mod scope;
+pub mod step_up;
 
 pub use caller::{Caller, NoAdministrator};

@@ -78,7 +78,7 @@ pub async fn handle(
 }
 
 /// Whether the current password may be looked at, and what to compare it with.
-pub(super) fn look(
+pub(crate) fn look(
     tx: &mut Tx<'_>,
     guess: &Guess,
     id: UserId,
@@ -90,7 +90,7 @@ pub(super) fn look(
 }
 
 /// Counts a wrong current password and writes it down; what to answer.
-pub(super) async fn count_wrong(
+pub(crate) async fn count_wrong(
     app: &App,
     admitted: Admitted,
     user: UserId,

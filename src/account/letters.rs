@@ -67,6 +67,9 @@ pub(crate) fn compose(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms) -> QueryR
         Kind::AccountDeleted => account_deleted(tx, letter),
         Kind::NewSignIn => to_user(tx, letter, Template::NewSignIn),
         Kind::SessionEnded => to_user(tx, letter, Template::SessionEnded),
+        Kind::FactorAdded => Ok(Some(notice(letter, Template::FactorAdded))),
+        Kind::FactorRemoved => Ok(Some(notice(letter, Template::FactorRemoved))),
+        Kind::RecoveryCodeUsed => Ok(Some(notice(letter, Template::RecoveryCodeUsed))),
         Kind::Unknown => Ok(None),
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Credentials {
     pub(crate) password_hash: String,
     pub(crate) is_active: bool,
     pub(crate) is_verified: bool,
+    /// Whether the password is only half of a log-in.
+    pub(crate) has_second_factor: bool,
 }
 
 /// A user together with the number that sessions compare theirs with.
@@ -51,6 +53,12 @@ pub(crate) struct Standing {
 pub(crate) fn find_credentials(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Option<Credentials>> {
     let query = users::table.filter(users::email_key.eq(email.key()));
     on!(tx.conn, |c| query.select(Credentials::as_select()).first(c).optional())
+}
+
+/// The same by the user's id, and the address.
+pub(crate) fn find_credentials_by_id(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<(Credentials, String)>> {
+    let query = users::table.find(id);
+    on!(tx.conn, |c| query.select((Credentials::as_select(), users::email)).first(c).optional())
 }
 
 /// The hash to check a signed-in user's current password against.
@@ -153,16 +161,19 @@ pub(super) fn insert_user(tx: &mut Tx<'_>, new: &NewUser) -> QueryResult<Option<
 
 /// Notes a log-in, and replaces an outdated hash.
 ///
-/// Guarded by what the password check saw: an account that was disabled, or whose password was changed, while the
-/// password was being hashed is not logged in to. The row stays locked, so that disabling it now waits and then finds
-/// the session that this transaction opens.
+/// Guarded by what the password check saw: an account that was disabled, whose password was changed, or that was given a
+/// second factor while the password was being hashed is not logged in to. The row stays locked, so that disabling it now
+/// waits and then finds the session that this transaction opens.
 pub(crate) fn mark_login(
     tx: &mut Tx<'_>,
     checked: &Credentials,
     new_hash: Option<&str>,
 ) -> QueryResult<Option<Standing>> {
-    let unchanged =
-        users::table.find(checked.id).filter(users::is_active).filter(users::password_hash.eq(&checked.password_hash));
+    let unchanged = users::table
+        .find(checked.id)
+        .filter(users::is_active)
+        .filter(users::password_hash.eq(&checked.password_hash))
+        .filter(users::has_second_factor.eq(checked.has_second_factor));
     let update = diesel::update(unchanged)
         .set((users::last_login_at.eq(tx.now), users::password_hash.eq(new_hash.unwrap_or(&checked.password_hash))));
     let updated: Option<(UserRow, i64)> = on!(tx.conn, |c| {
@@ -174,6 +185,25 @@ pub(crate) fn mark_login(
 
 /// The name of the statement in [`mark_login`].
 struct LoginMark;
+
+/// The same for the first of two steps: the user has not logged in yet, and the hash in force is `hash`. Tells whether the
+/// account is as it was checked.
+pub(crate) fn mark_first_step(tx: &mut Tx<'_>, checked: &Credentials, hash: &str) -> QueryResult<bool> {
+    let unchanged = users::table
+        .find(checked.id)
+        .filter(users::is_active)
+        .filter(users::password_hash.eq(&checked.password_hash))
+        .filter(users::has_second_factor.eq(checked.has_second_factor));
+    let update = diesel::update(unchanged).set(users::password_hash.eq(hash));
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
+
+/// Says whether log-ins ask for a second factor from now on; tells whether that is news.
+pub(crate) fn set_second_factor(tx: &mut Tx<'_>, id: UserId, has_second_factor: bool) -> QueryResult<bool> {
+    let others = users::table.find(id).filter(users::has_second_factor.ne(has_second_factor));
+    let update = diesel::update(others).set(users::has_second_factor.eq(has_second_factor));
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
 
 pub(super) fn update_name(tx: &mut Tx<'_>, id: UserId, name: Option<&str>) -> QueryResult<Option<User>> {
     let update = diesel::update(users::table.find(id).filter(users::is_active)).set(users::name.eq(name));

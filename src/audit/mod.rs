@@ -23,6 +23,7 @@ use serde_json::json;
 
 use crate::access::role::Roles;
 use crate::access::scope::Scope;
+use crate::access::step_up::Proof;
 use crate::account::UserId;
 use crate::account::one_time::Purpose;
 use crate::api_key::ApiKeyId;
@@ -79,8 +80,22 @@ pub enum Event {
     UserCreated { user: UserId, roles: Roles },
     /// An operator took a user over from another service.
     UserImported { user: UserId, roles: Roles },
-    /// A password was right and a session began.
-    LoggedIn { user: UserId, session: SessionId },
+    /// All that was asked for was right and a session began.
+    LoggedIn { user: UserId, session: SessionId, proof: Proof },
+    /// A password was right, and the code of a second factor is to come.
+    FactorRequired { user: UserId },
+    /// A second factor was refused, at a log-in or in a session.
+    FactorFailed { user: UserId, session: Option<SessionId>, reason: FactorFailure },
+    /// A user asked for a secret for an authenticator app, which does not count yet.
+    FactorEnrolmentBegun { user: UserId, session: SessionId },
+    /// A user added a second factor, and was given recovery codes.
+    FactorAdded { user: UserId, session: SessionId },
+    /// A user or, without a session, an operator removed it.
+    FactorRemoved { user: UserId, session: Option<SessionId> },
+    /// A recovery code was used; so many are left.
+    RecoveryCodeUsed { user: UserId, left: i64 },
+    /// A user was given new recovery codes in place of the others.
+    RecoveryCodesMade { user: UserId, session: SessionId },
     /// A log-in was refused.
     LoginFailed { user: Option<UserId>, reason: LoginFailure },
     /// A limit was reached; no further attempt is admitted for so long.
@@ -176,6 +191,28 @@ impl LoginFailure {
     }
 }
 
+/// Why a second factor was refused; the caller is never told which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactorFailure {
+    /// It is no code of the factor's.
+    WrongCode,
+    /// It is, and was used already, or an earlier one than the last.
+    UsedCode,
+    /// The password that came with it is not the account's.
+    WrongPassword,
+}
+
+impl FactorFailure {
+    /// The name in the trail and in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WrongCode => "wrong_code",
+            Self::UsedCode => "used_code",
+            Self::WrongPassword => "wrong_password",
+        }
+    }
+}
+
 /// An event taken apart into columns.
 struct Columns {
     kind: &'static str,
@@ -238,7 +275,32 @@ impl Event {
             }
             Self::UserCreated { user, roles } => of_operator("user_created", user, json!({"roles": roles})),
             Self::UserImported { user, roles } => of_operator("user_imported", user, json!({"roles": roles})),
-            Self::LoggedIn { user, session } => own("authn_login_success", user, session, json!({})),
+            Self::LoggedIn { user, session, proof: Proof::Password } => {
+                own("authn_login_success", user, session, json!({}))
+            }
+            Self::LoggedIn { user, session, proof } => {
+                own("authn_login_success", user, session, json!({"factor": proof.as_str()}))
+            }
+            // Whoever has the password need not be the user.
+            Self::FactorRequired { user } => of_stranger("authn_factor_required", &Some(*user), json!({})),
+            Self::FactorFailed { user, session: None, reason } => {
+                of_stranger("authn_factor_fail", &Some(*user), json!({"reason": reason.as_str()}))
+            }
+            Self::FactorFailed { user, session: Some(session), reason } => {
+                own("authn_factor_fail", user, session, json!({"reason": reason.as_str()}))
+            }
+            Self::FactorEnrolmentBegun { user, session } => {
+                own("user_factor_enrolment_begun", user, session, json!({"factor": "totp"}))
+            }
+            Self::FactorAdded { user, session } => own("user_factor_added", user, session, json!({"factor": "totp"})),
+            Self::FactorRemoved { user, session: Some(session) } => {
+                own("user_factor_removed", user, session, json!({"factor": "totp"}))
+            }
+            Self::FactorRemoved { user, session: None } => {
+                of_operator("user_factor_removed", user, json!({"factor": "totp"}))
+            }
+            Self::RecoveryCodeUsed { user, left } => by_user("authn_recovery_code_used", user, json!({"left": left})),
+            Self::RecoveryCodesMade { user, session } => own("user_recovery_codes_made", user, session, json!({})),
             Self::LoginFailed { user, reason } => {
                 of_stranger("authn_login_fail", user, json!({"reason": reason.as_str()}))
             }

@@ -1,5 +1,6 @@
 //! `signet dev`: the service on one's own machine, with everything made up. On loopback only, since the key is.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use ipnet::IpNet;
 use super::{Failure, serve};
 use crate::app::Listeners;
 use crate::clock::Clock;
-use crate::config::{Config, Sources};
+use crate::config::{Config, MfaConfig, Secret, Sources};
 use crate::db::{Url, migrations};
 use crate::mail::Destination;
 use crate::telemetry;
@@ -47,6 +48,9 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> Result<(), Fail
         );
     }
     std::fs::create_dir_all(data).map_err(|error| format!("cannot make {}: {error}", data.display()))?;
+    if config.mfa.secret_key.0.is_empty() {
+        config.mfa.secret_key = sealing_key(data)?;
+    }
     let listeners = Listeners::bind(&config)?;
     if config.issuer.is_empty() {
         config.issuer = format!("http://{}", listeners.public()?);
@@ -68,6 +72,24 @@ fn make_first_key(config: &Config) -> Result<bool, Failure> {
     }
     key_file::create(dir, Clock::system().now(), Duration::ZERO)?;
     Ok(true)
+}
+
+/// What secrets of second factors are sealed with: kept beside the database, made if it is not there.
+fn sealing_key(data: &Path) -> Result<Secret, Failure> {
+    let path = data.join("mfa.key");
+    match std::fs::read_to_string(&path) {
+        Ok(key) => return Ok(Secret(key.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("cannot read {}: {error}", path.display()).into()),
+    }
+    let key = MfaConfig::new_key();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&path).and_then(|mut file| writeln!(file, "{}", key.0));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(key)
 }
 
 fn greeting(config: &Config, management: &str, url: &Url, new_key: bool) -> String {

@@ -20,6 +20,7 @@ use crate::field::Invalid;
 use crate::hasher::Hasher;
 use crate::mail::{Link, Mail};
 use crate::metrics::Metrics;
+use crate::mfa::reset;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -95,6 +96,11 @@ pub(super) enum Command {
         /// The one to be
         new: String,
     },
+    /// Take the second factor from a user who has lost it, phone and codes; every session ends, the password stays
+    ResetMfa {
+        /// The e-mail address
+        email: String,
+    },
     /// Set a user's password, which ends every session; it is asked for, or read from standard input
     SetPassword {
         /// The e-mail address
@@ -152,6 +158,12 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             let set = block_on(administer::set_password(&db, &hasher, outbox, address, &password))?;
             let id = set.map_err(no_such_user)?;
             println!("{id}  {email}  password set, sessions ended");
+        }
+        Command::ResetMfa { email } => {
+            let outbox = Mail::open(&config)?.outbox();
+            let (id, had_one) = block_on(reset::of_user(&db, outbox, address(&email)?))?.map_err(no_such_user)?;
+            let what = if had_one { "second factor removed, sessions ended" } else { "has no second factor" };
+            println!("{id}  {email}  {what}");
         }
         Command::ResetLink { email } => hand_out(&config, &db, &email, Purpose::ResetPassword, Link::ResetPassword)?,
         Command::VerifyLink { email } => hand_out(&config, &db, &email, Purpose::VerifyEmail, Link::VerifyEmail)?,

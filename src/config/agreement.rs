@@ -4,6 +4,7 @@ use argon2::Argon2;
 use sha2::{Digest, Sha256};
 
 use super::Config;
+use crate::mfa::seal::SealingKeys;
 
 impl Config {
     /// Eight hexadecimal digits that differ if anything differs that clients would notice: who issues for whom, how long
@@ -11,7 +12,20 @@ impl Config {
     /// on the database can read them, so the pepper goes in by way of the same hash that guards each password: guessing it
     /// costs no less here.
     pub fn agreement(&self) -> String {
-        let Self { token, session, password, hashing, oauth, roles, api_keys, registration, throttle, .. } = self;
+        let Self {
+            token,
+            session,
+            password,
+            hashing,
+            oauth,
+            roles,
+            api_keys,
+            registration,
+            throttle,
+            step_up,
+            mfa,
+            ..
+        } = self;
         let pepper = match argon2::Params::new(hashing.memory_kib, hashing.iterations, hashing.parallelism, None) {
             Ok(params) if !hashing.pepper.0.is_empty() => {
                 let mut digest = [0; 32];
@@ -22,7 +36,7 @@ impl Config {
             Ok(_) | Err(_) => Vec::new(),
         };
         let cost = (hashing.memory_kib, hashing.iterations, hashing.parallelism, pepper);
-        let accounts = (registration, password, cost, throttle);
+        let accounts = (registration, password, cost, throttle, step_up, SealingKeys::of(mfa).ids());
         let shared = format!("{:?}", (&self.issuer, self.audience(), token, session, accounts, oauth, roles, api_keys));
         let digest = Sha256::digest(shared);
         digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
@@ -51,6 +65,8 @@ mod tests {
             "hashing.iterations = 3",
             "throttle.free_guesses = 6",
             "roles.user = 'read'",
+            "step_up.max_age = '1m'",
+            "mfa.secret_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='",
         ] {
             assert_ne!(agreement(&format!("issuer = 'https://id.example'\n{shared}")), plain, "{shared}");
         }

@@ -88,6 +88,7 @@ impl Config {
         findings.extend(self.audit.findings());
         findings.extend(self.webhooks.findings());
         findings.extend(self.throttle.findings());
+        findings.extend(self.mfa.findings());
         findings.extend(self.mail.findings(&self.issuer));
         findings.extend(self.traces.findings());
         findings
@@ -151,6 +152,7 @@ impl Config {
         }
         warnings.extend(self.roles.warnings());
         warnings.extend(self.throttle.warnings());
+        warnings.extend(self.mfa.warnings());
         warnings
     }
 }

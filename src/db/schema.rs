@@ -18,6 +18,7 @@ diesel::table! {
         last_login_at -> Nullable<Moment>,
         purge_at -> Nullable<Moment>,
         was_active -> Nullable<Bool>,
+        has_second_factor -> Bool,
     }
 }
 
@@ -246,6 +247,50 @@ diesel::table! {
         created_at -> Moment,
         last_attempt_at -> Nullable<Moment>,
         last_outcome -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Nullable};
+    use crate::db::types::{Key, Moment};
+
+    totp_factors (id) {
+        id -> Key,
+        user_id -> Key,
+        key_id -> Binary,
+        sealed -> Binary,
+        created_at -> Moment,
+        confirmed_at -> Nullable<Moment>,
+        last_step -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Binary;
+    use crate::db::types::Key;
+
+    recovery_codes (user_id, digest) {
+        user_id -> Key,
+        digest -> Binary,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
+    use crate::db::types::{Key, Moment};
+
+    mfa_challenges (id) {
+        id -> Key,
+        user_id -> Key,
+        digest -> Binary,
+        password_digest -> Binary,
+        client_id -> Text,
+        scope -> Text,
+        label -> Nullable<Text>,
+        wants_device -> Bool,
+        browser_mode -> Bool,
+        attempts -> BigInt,
+        expires_at -> Moment,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::api_key::key::ApiKey;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::http::origin::Origin;
+use crate::routes;
 use crate::session;
 use crate::token::claims::Holder;
 
@@ -93,14 +94,20 @@ fn application(http: &HttpRequest) -> &Data<App> {
     http.app_data::<Data<App>>().expect("every listener carries the application")
 }
 
-/// Verifies the token, finds who stands behind it, and demands the scope `account`.
+/// Verifies the token, finds who stands behind it, demands the scope `account`, and judges their log-in by what the route
+/// demands.
 ///
 /// # Errors
-/// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::Forbidden`] for API keys, [`Error::InsufficientScope`].
+/// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::Forbidden`] for API keys, [`Error::InsufficientScope`],
+/// [`Error::InsufficientAuthentication`].
 pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<Account> {
     let (caller, user) = signed_in(app, http).await?;
     if !caller.may(Scope::ACCOUNT) {
         return Err(Error::InsufficientScope(Scope::ACCOUNT));
+    }
+    let freshness = routes::demand_of(http).freshness(&app.config.step_up);
+    if !freshness.admits(caller.authentication, app.clock.now()) {
+        return Err(Error::InsufficientAuthentication(freshness));
     }
     Ok(Account { caller, user })
 }

@@ -16,6 +16,7 @@ use super::body::{self, FromFields};
 use super::query::Page;
 use super::{bearer, cookie};
 use crate::access::scope::Scope;
+use crate::access::step_up::{Demand, Freshness};
 use crate::error::{Error, OAuthError, Problem};
 use crate::routes::{self, Caller, RateLimit, Route};
 use crate::throttle::bucket::Refusal;
@@ -313,6 +314,10 @@ fn refusals(row: &Route) -> Vec<Error> {
         Caller::Admin => bearer::refusals_to_administer(),
         Caller::Anyone | Caller::AnyoneAnywhere | Caller::RefreshToken => Vec::new(),
     });
+    match row.demand {
+        Demand::Recent | Demand::Administration => errors.push(Error::InsufficientAuthentication(Freshness::EXAMPLE)),
+        Demand::Nothing => {}
+    }
     if reads_cookie(caller) {
         errors.extend([cookie::MISSING, cookie::FOREIGN_PAGE, Error::InvalidGrant]);
     }

@@ -37,11 +37,17 @@ pub enum Template {
     NewSignIn,
     /// A notice.
     SessionEnded,
+    /// A notice.
+    FactorAdded,
+    /// A notice.
+    FactorRemoved,
+    /// A notice.
+    RecoveryCodeUsed,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::VerifyEmail,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -54,6 +60,9 @@ impl Template {
         Self::AccountDeleted,
         Self::NewSignIn,
         Self::SessionEnded,
+        Self::FactorAdded,
+        Self::FactorRemoved,
+        Self::RecoveryCodeUsed,
     ];
 
     /// The name of its files.
@@ -71,6 +80,9 @@ impl Template {
             Self::AccountDeleted => "account_deleted",
             Self::NewSignIn => "new_sign_in",
             Self::SessionEnded => "session_ended",
+            Self::FactorAdded => "factor_added",
+            Self::FactorRemoved => "factor_removed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
         }
     }
 
@@ -86,7 +98,10 @@ impl Template {
             | Self::PasswordChanged
             | Self::EmailChanged
             | Self::NewSignIn
-            | Self::SessionEnded => None,
+            | Self::SessionEnded
+            | Self::FactorAdded
+            | Self::FactorRemoved
+            | Self::RecoveryCodeUsed => None,
         }
     }
 }

@@ -47,12 +47,18 @@ pub(crate) enum Kind {
     NewSignIn,
     /// A notice: two parties held a session.
     SessionEnded,
+    /// A notice.
+    FactorAdded,
+    /// A notice.
+    FactorRemoved,
+    /// A notice.
+    RecoveryCodeUsed,
     /// Of another release: it is passed over.
     Unknown,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 14] = [
         Self::VerifyEmail,
         Self::RegisteredAgain,
         Self::ResetPassword,
@@ -64,6 +70,9 @@ impl Kind {
         Self::AccountDeleted,
         Self::NewSignIn,
         Self::SessionEnded,
+        Self::FactorAdded,
+        Self::FactorRemoved,
+        Self::RecoveryCodeUsed,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -79,6 +88,9 @@ impl Kind {
             Self::AccountDeleted => "account_deleted",
             Self::NewSignIn => "new_sign_in",
             Self::SessionEnded => "session_ended",
+            Self::FactorAdded => "factor_added",
+            Self::FactorRemoved => "factor_removed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
             Self::Unknown => "unknown",
         }
     }
@@ -91,7 +103,14 @@ impl Kind {
     fn waits_once(self) -> bool {
         !matches!(
             self,
-            Self::PasswordChanged | Self::EmailChanged | Self::AccountDeleted | Self::NewSignIn | Self::SessionEnded
+            Self::PasswordChanged
+                | Self::EmailChanged
+                | Self::AccountDeleted
+                | Self::NewSignIn
+                | Self::SessionEnded
+                | Self::FactorAdded
+                | Self::FactorRemoved
+                | Self::RecoveryCodeUsed
         )
     }
 

@@ -36,7 +36,7 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: [(&str, &str); 24] = built_in![
+const BUILT_IN: [(&str, &str); 30] = built_in![
     "verify_email",
     "already_registered",
     "reset_password",
@@ -48,7 +48,10 @@ const BUILT_IN: [(&str, &str); 24] = built_in![
     "email_changed",
     "account_deleted",
     "new_sign_in",
-    "session_ended"
+    "session_ended",
+    "factor_added",
+    "factor_removed",
+    "recovery_code_used"
 ];
 
 impl Templates {

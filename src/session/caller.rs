@@ -5,6 +5,7 @@
 
 use super::{SessionId, store};
 use crate::access::Caller;
+use crate::access::step_up::Authentication;
 use crate::account::User;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ pub async fn find(app: &App, session_id: SessionId, claims: &Claims) -> Result<(
     let found = app.db.read("session.caller", move |tx| store::find_signed_in(tx, session_id, user_id)).await?;
     let user = found.ok_or(Error::InvalidToken)?;
     let scope = app.rights.left_of(&claims.scope, &user.roles);
-    let caller = Caller { user_id, session_id, scope, roles: user.roles.clone() };
+    let authentication =
+        Authentication::of_claims(claims.auth_time.unwrap_or_default(), claims.amr.as_deref().unwrap_or_default());
+    let caller = Caller { user_id, session_id, scope, roles: user.roles.clone(), authentication };
     Ok((caller, user))
 }

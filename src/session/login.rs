@@ -6,14 +6,18 @@
 //! of whoever tries too often ([`throttle::guess`]). Only who knows the password can meet an account that changes meanwhile,
 //! and costs a second look. When too many log in, nothing is done before that is said.
 //!
-//! Owns: sessions.  Emits: LoggedIn, LoginFailed.
+//! A right password of an account that has a second factor opens no session: it is answered with a challenge, costs and
+//! writes as much as one that does, and counts neither as right nor as wrong ([`mfa::login`]).
+//!
+//! Owns: sessions.  Emits: LoggedIn, LoginFailed, FactorRequired.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use diesel::QueryResult;
 
-use super::open::{self, Opened, SessionBody, Terms};
+use super::open::{self, Opened, SecondStep, SessionBody, Terms};
+use crate::access::step_up::Proof;
 use crate::account::email::Email;
 use crate::account::password::Password;
 use crate::account::store::{self as accounts, Credentials};
@@ -28,6 +32,7 @@ use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::mail::{Kind, Outbox};
+use crate::mfa;
 use crate::throttle;
 use crate::throttle::bucket::Refusal;
 use crate::throttle::device::{Device, DeviceTokenField};
@@ -59,7 +64,7 @@ pub async fn handle(
     Json(body): Json<Request>,
 ) -> Result<HttpResponse> {
     let device = Device::of(&app, &http, body.device_token, body.remember_device, body.cookie);
-    let terms = Terms::first_party(&app, body.label).with_device(device);
+    let terms = Terms::first_party(&app, body.label).with_device(device).offering_second_step(body.cookie);
     let opened = log_in(&app, body.email, &body.password, terms, from).await?;
     opened.answer(&app, &mut HttpResponse::Ok(), body.cookie)
 }
@@ -70,14 +75,14 @@ pub fn describe() -> Operation {
         .json::<Request>()
         .answers::<SessionBody>(StatusCode::OK, "The user and tokens.")
         .with_header(header::SET_COOKIE, "The refresh token and a device token, if `cookie` asked for it.")
-        .refuses([Error::InvalidCredentials])
+        .refuses([Error::InvalidCredentials, Error::MfaRequired(None)])
 }
 
 /// Checks the password and opens a session on `terms`.
 ///
 /// # Errors
 /// [`Error::InvalidCredentials`] for every reason that lies with the caller, [`Error::TooManyRequests`] if none is looked
-/// for.
+/// for, [`Error::MfaRequired`] if there is none but that a code is to come.
 pub async fn log_in(app: &App, email: Email, password: &Password, terms: Terms, from: Origin) -> Result<Opened> {
     let first = attempt(app, email.clone(), password, terms.clone(), from.clone(), OnChange::TellApart).await;
     let opened = match first {
@@ -92,12 +97,14 @@ pub async fn log_in(app: &App, email: Email, password: &Password, terms: Terms, 
         Ok(Ok(_)) => "success",
         Ok(Err(Refused::Failed(failure))) => failure.as_str(),
         Ok(Err(Refused::Throttled(_))) => "too_many_requests",
+        Ok(Err(Refused::FactorRequired(_))) => "mfa_required",
         Err(error) => error.code(),
     };
     app.metrics.logins.with_label_values(&[label]).inc();
     opened?.map_err(|refused| match refused {
         Refused::Failed(_) => Error::InvalidCredentials,
         Refused::Throttled(refusal) => throttle::refuse(app, refusal),
+        Refused::FactorRequired(pending) => Error::MfaRequired(pending),
     })
 }
 
@@ -107,6 +114,8 @@ enum Refused {
     Failed(LoginFailure),
     /// Nothing is told about it, whether it was looked at or not.
     Throttled(Refusal),
+    /// All was good so far. `None` if the client knows no second step.
+    FactorRequired(Option<mfa::Pending>),
 }
 
 /// What to do about an account that changed while its password was being hashed.
@@ -148,6 +157,9 @@ async fn attempt(
     };
     let outbox = app.mail.outbox();
     let concluded = app.db.tx("session.login", move |tx| match &outcome {
+        Ok((found, new_hash)) if found.has_second_factor => {
+            ask_for_factor(tx, &admitted, found, new_hash.as_deref(), &terms, &from, on_change).map(Err)
+        }
         Ok((found, new_hash)) => {
             let concluded = succeed(tx, &admitted, found, new_hash.as_deref(), &terms, &from, on_change)?;
             if let Ok(opened) = &concluded {
@@ -161,7 +173,12 @@ async fn attempt(
 }
 
 /// A notice, if the account was logged in to from somewhere else before. The first log-in of all is from nowhere new.
-fn tell_of_strange_place(tx: &mut Tx<'_>, outbox: &Outbox, opened: &Opened, from: &Origin) -> QueryResult<()> {
+pub(crate) fn tell_of_strange_place(
+    tx: &mut Tx<'_>,
+    outbox: &Outbox,
+    opened: &Opened,
+    from: &Origin,
+) -> QueryResult<()> {
     if !opened.is_strange {
         return Ok(());
     }
@@ -192,17 +209,53 @@ fn succeed(
         return Ok(Err(Refused::Throttled(refusal)));
     }
     let Some(standing) = accounts::mark_login(tx, found, new_hash)? else {
-        return match on_change {
-            OnChange::TellApart => Ok(Err(Refused::Failed(LoginFailure::Changed))),
-            OnChange::Refuse => fail(tx, admitted, Some(found), LoginFailure::Changed, from).map(Err),
-        };
+        return changed(tx, admitted, found, from, on_change).map(Err);
     };
     let mut opened = open::open(tx, standing, terms, from)?;
     let Device { shown, is_wanted } = &terms.device;
     Recognition { device: opened.device, is_strange: opened.is_strange } =
         admitted.remember(tx, opened.user.id, shown.as_ref(), *is_wanted)?;
-    audit::record(tx, from, &Event::LoggedIn { user: opened.user.id, session: opened.grant.session_id })?;
+    let event = Event::LoggedIn { user: opened.user.id, session: opened.grant.session_id, proof: Proof::Password };
+    audit::record(tx, from, &event)?;
     Ok(Ok(opened))
+}
+
+/// The first of two steps: what is remembered of this source's failures stays, and nobody has logged in yet.
+fn ask_for_factor(
+    tx: &mut Tx<'_>,
+    admitted: &Admitted,
+    found: &Credentials,
+    new_hash: Option<&str>,
+    terms: &Terms,
+    from: &Origin,
+    on_change: OnChange,
+) -> QueryResult<Refused> {
+    if let Some(refusal) = admitted.recheck(tx)? {
+        return Ok(Refused::Throttled(refusal));
+    }
+    let hash = new_hash.unwrap_or(&found.password_hash);
+    if !accounts::mark_first_step(tx, found, hash)? {
+        return changed(tx, admitted, found, from, on_change);
+    }
+    let pending = match terms.second_step {
+        SecondStep::Offered { browser_mode } => Some(mfa::challenge::open(tx, found.id, hash, terms, browser_mode)?),
+        SecondStep::Refused => None,
+    };
+    audit::record(tx, from, &Event::FactorRequired { user: found.id })?;
+    Ok(Refused::FactorRequired(pending))
+}
+
+fn changed(
+    tx: &mut Tx<'_>,
+    admitted: &Admitted,
+    found: &Credentials,
+    from: &Origin,
+    on_change: OnChange,
+) -> QueryResult<Refused> {
+    match on_change {
+        OnChange::TellApart => Ok(Refused::Failed(LoginFailure::Changed)),
+        OnChange::Refuse => fail(tx, admitted, Some(found), LoginFailure::Changed, from),
+    }
 }
 
 fn fail(

@@ -77,6 +77,10 @@ pub(crate) enum RevokedReason {
     PasswordSet,
     /// A new password was chosen with a token that came by mail.
     PasswordReset,
+    /// A second factor was added in another session.
+    FactorAdded,
+    /// It was removed, in another session or by an operator.
+    FactorRemoved,
 }
 
 impl RevokedReason {
@@ -91,6 +95,8 @@ impl RevokedReason {
             Self::EndedByOperator => "ended_by_operator",
             Self::PasswordSet => "password_set",
             Self::PasswordReset => "password_reset",
+            Self::FactorAdded => "factor_added",
+            Self::FactorRemoved => "factor_removed",
         }
     }
 }

@@ -13,6 +13,7 @@ use super::token::RefreshToken;
 use super::{Grant, SessionId};
 use crate::access::rights::Rights;
 use crate::access::scope::Scope;
+use crate::access::step_up::Proof;
 use crate::account::User;
 use crate::account::store::Standing;
 use crate::app::App;
@@ -39,6 +40,20 @@ pub struct Terms {
     pub rules: Rules,
     /// How the client is known, or wants to be.
     pub device: Device,
+    /// What a right password becomes if the account has a second factor.
+    pub second_step: SecondStep,
+}
+
+/// Whether the client can be asked for a second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondStep {
+    /// It is given a challenge, to be answered at `POST /v1/auth/login/mfa`.
+    Offered {
+        /// Whether the refresh token then goes into a cookie.
+        browser_mode: bool,
+    },
+    /// It knows no second step, so it is refused.
+    Refused,
 }
 
 impl Terms {
@@ -51,12 +66,18 @@ impl Terms {
             label: label.map(Text::into_string),
             rules: app.rules(),
             device: Device::default(),
+            second_step: SecondStep::Refused,
         }
     }
 
     /// The same for a client that shows a device token, or asks for one.
     pub fn with_device(self, device: Device) -> Self {
         Self { device, ..self }
+    }
+
+    /// The same for a client that can be asked for a second factor.
+    pub fn offering_second_step(self, browser_mode: bool) -> Self {
+        Self { second_step: SecondStep::Offered { browser_mode }, ..self }
     }
 }
 
@@ -72,11 +93,19 @@ pub struct Opened {
     pub is_strange: bool,
 }
 
-/// How a password is called in `amr` (RFC 8176 §2).
-const AMR_PASSWORD: &str = "pwd";
-
-/// Opens a session in the transaction that found its user in good standing.
+/// Opens a session for a password, in the transaction that found its user in good standing.
 pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Origin) -> QueryResult<Opened> {
+    open_with(tx, standing, terms, Proof::Password, from)
+}
+
+/// Opens a session for whatever its user has proven, in the transaction that found them in good standing.
+pub(crate) fn open_with(
+    tx: &mut Tx<'_>,
+    standing: Standing,
+    terms: &Terms,
+    proof: Proof,
+    from: &Origin,
+) -> QueryResult<Opened> {
     let Standing { user, access_version } = standing;
     let refresh_token = RefreshToken::generate();
     let expires_at = tx.now + terms.rules.max_ttl;
@@ -92,7 +121,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Or
             expires_at,
             client_id: &terms.client_id,
             scope: &scope,
-            amr: AMR_PASSWORD,
+            amr: proof.amr(),
             address: from.address.map(|address| address.to_string()),
             user_agent: from.user_agent.as_deref(),
             label: terms.label.as_deref(),
@@ -105,7 +134,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Or
         scope,
         client_id: terms.client_id.clone(),
         auth_time: tx.now,
-        amr: AMR_PASSWORD.to_owned(),
+        amr: proof.amr().to_owned(),
         granted_at: tx.now,
         refresh_token,
         refresh_expires_at: idle_expires_at,

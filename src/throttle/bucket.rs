@@ -21,6 +21,10 @@ pub enum Limit {
     KnownSource,
     /// Wrong current passwords in one session.
     Session,
+    /// Wrong codes for one account's second factor, from sources that it does not know.
+    Factor,
+    /// The same from one source that it knows.
+    FactorOfKnownSource,
     /// Wrong passwords from one source.
     Address,
     /// Wrong passwords from around it.
@@ -47,10 +51,12 @@ pub enum Limit {
 
 impl Limit {
     /// Their names in the metrics.
-    pub const NAMES: [&str; 14] = [
+    pub const NAMES: [&str; 16] = [
         "account",
         "known_source",
         "session",
+        "factor",
+        "factor_of_known_source",
         "address",
         "prefix",
         "accounts_per_address",
@@ -72,7 +78,7 @@ impl Limit {
     /// The name that clients see. Whether an account knows a source is nobody's business, so these are one.
     fn policy_name(self) -> &'static str {
         match self {
-            Self::Account | Self::KnownSource | Self::Session => "guesses",
+            Self::Account | Self::KnownSource | Self::Session | Self::Factor | Self::FactorOfKnownSource => "guesses",
             Self::Address => "guesses-per-address",
             Self::Prefix => "guesses-per-prefix",
             Self::AccountsPerAddress => "accounts-per-address",
@@ -89,7 +95,9 @@ impl Limit {
 
     fn rule(self, config: &ThrottleConfig) -> Rule {
         match self {
-            Self::Account | Self::KnownSource | Self::Session => Rule::Guesses(config.guesses()),
+            Self::Account | Self::KnownSource | Self::Session | Self::Factor | Self::FactorOfKnownSource => {
+                Rule::Guesses(config.guesses())
+            }
             Self::Address => Rule::Rate(config.failures_per_address.0),
             Self::Prefix => Rule::Rate(config.failures_per_prefix.0),
             Self::AccountsPerAddress => Rule::Rate(config.accounts_per_address.0),

@@ -1,4 +1,4 @@
-//! A password's way through the limits: looked at before it is hashed, counted with its outcome.
+//! A password's way through the limits, and a code's: looked at before it is hashed, counted with its outcome.
 //!
 //! Where the account knows the source (its device or address), only that source's own bucket counts, so that nobody
 //! elsewhere holds it up. Everybody else shares the account's bucket, and has the limits of their address besides.
@@ -111,6 +111,31 @@ impl Guess {
         }))
     }
 
+    /// At the second factor of an account. Counted apart from passwords: who knows one must not get at the other, and nobody
+    /// forgets one by getting the other right. The limits of addresses are for those who try many accounts, which needs
+    /// the password of each. And by the user's id: whoever has the password and the mailbox could change the address at
+    /// will.
+    pub fn at_factor(
+        config: &Config,
+        user: UserId,
+        email: &Email,
+        device: Option<&DeviceToken>,
+        from: &Origin,
+    ) -> Self {
+        let (throttle, user) = (&config.throttle, user.to_string());
+        let Self(Some(limits)) = Self::at_account(config, email, device, from) else { return Self(None) };
+        let candidates = limits.candidates.into_iter().map(|Candidate { kind, source, .. }| {
+            let whom = [user.as_str(), &source.to_text()];
+            Candidate { kind, source, bucket: Bucket::new(Limit::FactorOfKnownSource, throttle, &whom) }
+        });
+        Self(Some(Limits {
+            bucket: Bucket::new(Limit::Factor, throttle, &[&user]),
+            candidates: candidates.collect(),
+            around: None,
+            ..limits
+        }))
+    }
+
     /// At the current password of whoever opened a session.
     pub fn in_session(config: &Config, session: SessionId, from: &Origin) -> Self {
         if !config.throttle.enabled || Whence::of(from.address, config) == Whence::Exempt {
@@ -130,7 +155,26 @@ impl Guess {
     /// # Errors
     /// The database's.
     pub(crate) fn look(&self, tx: &mut Tx<'_>) -> QueryResult<Result<Admitted, Refusal>> {
-        let Some(limits) = &self.0 else { return Ok(Ok(Admitted(None))) };
+        let now = tx.now;
+        let Some((counted, states)) = self.counted(tx)? else { return Ok(Ok(Admitted(None))) };
+        let refusals = counted.judges.iter().filter_map(|bucket| bucket.refusal(states.of(bucket), now));
+        Ok(match refusals.max_by_key(Refusal::retry_after_seconds) {
+            Some(refusal) => Err(refusal),
+            None => Ok(Admitted(Some(counted))),
+        })
+    }
+
+    /// Looks what it would count in, admitted or not: for what an earlier guess, which was right, takes back and leaves to be
+    /// remembered.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) fn survey(&self, tx: &mut Tx<'_>) -> QueryResult<Admitted> {
+        Ok(Admitted(self.counted(tx)?.map(|(counted, _)| counted)))
+    }
+
+    fn counted(&self, tx: &mut Tx<'_>) -> QueryResult<Option<(Counted, States)>> {
+        let Some(limits) = &self.0 else { return Ok(None) };
         let now = tx.now;
         let seen = match &limits.email {
             Some(email) if !limits.candidates.is_empty() => {
@@ -140,12 +184,7 @@ impl Guess {
             Some(_) | None => Vec::new(),
         };
         let states = States(store::read_buckets(tx, &limits.ids())?);
-        let admitted = limits.clone().judged_by(&seen, &states, now);
-        let refusals = admitted.judges.iter().filter_map(|bucket| bucket.refusal(states.of(bucket), now));
-        Ok(match refusals.max_by_key(Refusal::retry_after_seconds) {
-            Some(refusal) => Err(refusal),
-            None => Ok(Admitted(Some(admitted))),
-        })
+        Ok(Some((limits.clone().judged_by(&seen, &states, now), states)))
     }
 }
 
@@ -228,23 +267,11 @@ struct Remembered {
     seen_at: Option<Timestamp>,
 }
 
-impl Admitted {
-    /// The password was right. If it comes too late to be told, the refusal; else what this very source did wrong before is
-    /// forgotten, and no other's (NIST SP 800-63B §3.2.2).
-    ///
-    /// # Errors
-    /// The database's.
-    pub(crate) fn succeed(&self, tx: &mut Tx<'_>) -> QueryResult<Option<Refusal>> {
-        let Some(Counted { main, stranger, has_own, .. }) = &self.0 else { return Ok(None) };
+impl Counted {
+    /// Takes back, under the locks of all that it changes, what this very source did wrong before.
+    fn forgive(&self, tx: &mut Tx<'_>, mut states: States) -> QueryResult<()> {
+        let Self { main, stranger, .. } = self;
         let now = tx.now;
-        if !has_own {
-            let state = store::lock_bucket(tx, main.id)?;
-            return Ok(state.and_then(|state| main.refusal(state, now)));
-        }
-        let mut states = self.lock(tx)?;
-        if let Some(refusal) = main.refusal(states.of(main), now) {
-            return Ok(Some(refusal));
-        }
         match stranger {
             None => states.set(main, State::EMPTY),
             Some(Stranger { own, around }) => {
@@ -255,8 +282,51 @@ impl Admitted {
                 around.accounts.iter().for_each(|bucket| states.take_back(bucket, 1, now));
             }
         }
-        store::write_buckets(tx, &states.0)?;
+        store::write_buckets(tx, &states.0)
+    }
+}
+
+impl Admitted {
+    /// The password was right. If it comes too late to be told, the refusal; else what this very source did wrong before is
+    /// forgotten, and no other's (NIST SP 800-63B §3.2.2).
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) fn succeed(&self, tx: &mut Tx<'_>) -> QueryResult<Option<Refusal>> {
+        let Some(counted @ Counted { main, has_own, .. }) = &self.0 else { return Ok(None) };
+        if !has_own {
+            return self.recheck(tx);
+        }
+        let states = self.lock(tx)?;
+        if let Some(refusal) = main.refusal(states.of(main), tx.now) {
+            return Ok(Some(refusal));
+        }
+        counted.forgive(tx, states)?;
         Ok(None)
+    }
+
+    /// Whether it comes too late to be told; nothing is changed by it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) fn recheck(&self, tx: &mut Tx<'_>) -> QueryResult<Option<Refusal>> {
+        let Some(Counted { main, .. }) = &self.0 else { return Ok(None) };
+        let state = store::lock_bucket(tx, main.id)?;
+        Ok(state.and_then(|state| main.refusal(state, tx.now)))
+    }
+
+    /// What this very source did wrong before is forgotten, for a guess whose rightness was told.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) fn forgive(&self, tx: &mut Tx<'_>) -> QueryResult<()> {
+        match &self.0 {
+            Some(counted) if counted.has_own => {
+                let states = self.lock(tx)?;
+                counted.forgive(tx, states)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The password was wrong, or did not help: counts it. If it comes too late to be told, the refusal.

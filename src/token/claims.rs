@@ -42,6 +42,9 @@ pub struct Claims {
     /// Of a session: how (RFC 8176).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amr: Option<Vec<String>>,
+    /// Of a session, and only if a second factor was used (RFC 9068 §2.2.1, RFC 9470 §5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
     /// The API key that the token was given in exchange for: no user was there, so nothing is said of when and how.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<ApiKeyId>,

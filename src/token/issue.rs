@@ -12,6 +12,7 @@ use super::claims::Claims;
 use super::keyring::Keyring;
 use crate::access::role::Roles;
 use crate::access::scope::Scope;
+use crate::access::step_up;
 use crate::account::store as accounts;
 use crate::account::{User, UserId};
 use crate::api_key::presented::Holder;
@@ -146,6 +147,7 @@ impl Issuer {
             sid: Some(grant.session_id),
             auth_time: Some(grant.auth_time.as_seconds()),
             amr: Some(grant.amr.split(' ').map(str::to_owned).collect()),
+            acr: step_up::acr(grant.amr.split(' ')).map(str::to_owned),
             ..common
         };
         self.sign(&claims, grant.granted_at)
@@ -176,6 +178,7 @@ impl Issuer {
             sid: None,
             auth_time: None,
             amr: None,
+            acr: None,
             key_id: None,
             email: user.filter(|_| wants(ExtraClaim::Email)).map(|user| user.email.clone()),
             email_verified: user.filter(|_| wants(ExtraClaim::EmailVerified)).map(|user| user.is_verified),

@@ -119,6 +119,7 @@ mod tests {
             sid: Some(SessionId::new(NOW)),
             auth_time: Some(SECONDS),
             amr: Some(vec!["pwd".to_owned()]),
+            acr: None,
             key_id: None,
             email: None,
             email_verified: None,

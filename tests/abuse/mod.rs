@@ -2,6 +2,7 @@
 //! `docs/abuse.md`.
 
 mod devices;
+mod factors;
 mod guesses;
 mod registrations;
 mod shared;

@@ -8,6 +8,7 @@ use signet::routes::{MANAGEMENT, PUBLIC, RateLimit};
 
 use super::api_key::exchange;
 use crate::support::mailbox;
+use crate::support::phone::{self, Phone};
 use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
 
 /// Who calls. `other user` calls with the ids of things that belong to `user`.
@@ -84,6 +85,8 @@ const ANSWERS: &[(&str, &str, Statuses)] = &[
     ("POST", "/v1/auth/forgot-password", anyone(202)),
     ("POST", "/v1/auth/reset-password", anyone(400)),
     ("POST", "/v1/auth/login", anyone(200)),
+    // No actor has a challenge that waits; whoever has one may answer it.
+    ("POST", "/v1/auth/login/mfa", anyone(401)),
     // The actor's access token is of no use here; the refresh token in the body is the actor's own, and keys have none.
     ("POST", "/v1/auth/refresh", [400, 401, 200, 200, 200, 200, 401, 401, 200, 200, 400, 400, 400]),
     // A key without the scope is sent as `X-API-Key`, which no more ends a session than its absence.
@@ -96,6 +99,12 @@ const ANSWERS: &[(&str, &str, Statuses)] = &[
     ("POST", "/v1/auth/change-password", account(204)),
     ("POST", "/v1/auth/change-email", account(202)),
     ("POST", "/v1/auth/change-email/confirm", anyone(400)),
+    ("GET", "/v1/auth/mfa", account(200)),
+    ("POST", "/v1/auth/mfa/totp", account(200)),
+    // Here the user has one that waits, and at the next two one that counts.
+    ("POST", "/v1/auth/mfa/totp/confirm", account(200)),
+    ("POST", "/v1/auth/mfa/totp/remove", account(204)),
+    ("POST", "/v1/auth/mfa/recovery-codes", account(200)),
     ("GET", "/v1/auth/sessions", account(200)),
     ("DELETE", "/v1/auth/sessions/{id}", owner(204)),
     ("GET", "/v1/auth/api-keys", account(200)),
@@ -128,6 +137,7 @@ fn service(backend: Backend, change: impl FnOnce(&mut Config)) -> Server {
         (config.throttle.registrations, config.throttle.mails) = (many, many);
         config.oauth.password_grant = true;
         mailbox::into_folder(config);
+        phone::switch_on(config);
         config.oauth.scope = "account read".parse().expect("a scope");
         change(config);
     })
@@ -244,6 +254,17 @@ fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
         ("POST", "/v1/auth/change-password") => {
             client.post(path, &json!({"current_password": PASSWORD, "new_password": "a wholly other phrase"}))
         }
+        ("POST", "/v1/auth/login/mfa") => client.post(path, &phone::body("sgm_unknown", "123456")),
+        ("POST", "/v1/auth/mfa/totp/confirm") => {
+            let enrolment = client.post_empty("/v1/auth/mfa/totp");
+            let code = if enrolment.status == 200 { Phone::scan(&enrolment).code(server) } else { "123456".to_owned() };
+            client.post(path, &json!({"code": code}))
+        }
+        ("POST", "/v1/auth/mfa/totp/remove" | "/v1/auth/mfa/recovery-codes") => {
+            let is_signed_in = client.get("/v1/auth/me").status == 200;
+            let code = if is_signed_in { Phone::add(server, client).next_code(server) } else { "123456".to_owned() };
+            client.post(path, &json!({"password": PASSWORD, "code": code}))
+        }
         // No actor has a token of this kind; whoever has one may use it.
         ("POST", "/v1/auth/verify-email" | "/v1/auth/change-email/confirm" | "/v1/auth/restore") => {
             client.post(path, &json!({"token": "sgv_unknown"}))
@@ -299,6 +320,9 @@ on_both! {
 fn go_on_and_on(world: &World<'_>, method: &str, path: &str) -> Vec<u16> {
     let World { client, server, .. } = world;
     let wrong = "not the password";
+    if path == "/v1/auth/login/mfa" {
+        return guess_codes(world);
+    }
     let attempt = |n: u32| match (method, path) {
         ("POST", "/v1/auth/register") => {
             client.post(path, &json!({"email": format!("new{n}@example.com"), "password": PASSWORD}))
@@ -314,6 +338,18 @@ fn go_on_and_on(world: &World<'_>, method: &str, path: &str) -> Vec<u16> {
         ("POST", "/v1/auth/forgot-password" | "/v1/auth/verify-email/resend") => {
             client.post(path, &json!({"email": format!("new{n}@example.com")}))
         }
+        ("POST", "/v1/auth/mfa/totp/confirm") => {
+            if n == 0 {
+                client.post_empty("/v1/auth/mfa/totp").expect(200);
+            }
+            client.post(path, &json!({"code": "not the code"}))
+        }
+        ("POST", "/v1/auth/mfa/totp/remove" | "/v1/auth/mfa/recovery-codes") => {
+            if n == 0 {
+                Phone::add(server, client);
+            }
+            client.post(path, &json!({"password": wrong, "code": "not the code"}))
+        }
         ("POST", "/oauth2/token") => {
             let somebody = world.email("somebody");
             let fields = [("grant_type", "password"), ("username", &*somebody), ("password", wrong)];
@@ -322,6 +358,16 @@ fn go_on_and_on(world: &World<'_>, method: &str, path: &str) -> Vec<u16> {
         _ => panic!("{method} {path} has a limit, and nobody reaches it here yet"),
     };
     (0..8).map(|n| attempt(n).status).collect()
+}
+
+/// Wrong codes for the actor's own factor, with a challenge for each.
+fn guess_codes(world: &World<'_>) -> Vec<u16> {
+    let World { client, server, .. } = world;
+    Phone::add(server, client);
+    let stranger = server.client();
+    let guess =
+        |_| phone::second_step(&stranger, &phone::first_step(&stranger, &world.email("actor")), "not the code").status;
+    (0..8).map(guess).collect()
 }
 
 on_both! {

@@ -5,6 +5,7 @@ mod account;
 pub mod api_key;
 mod http;
 mod matrix;
+mod mfa;
 mod oauth;
 mod session;
 mod states;

@@ -3,8 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use signet::clock::Clock;
+
+use crate::support::phone::Phone;
 use crate::support::program::Place;
-use crate::support::{Value, token};
+use crate::support::{Value, json, token};
 
 #[test]
 fn the_printed_commands_work_as_they_are() {
@@ -39,6 +42,8 @@ fn a_second_start_keeps_users_sessions_and_keys() {
     let place = Place::new();
     let first = place.start(&["dev", "--data", "elsewhere"]);
     let session = first.client().register("ada@example.com");
+    let me = first.client().bearer(&session.access_token());
+    let enrolment = me.post_empty("/v1/auth/mfa/totp").expect(200);
     let keys = first.client().get("/.well-known/jwks.json").text;
     first.signal("INT");
     let (code, printed) = first.end();
@@ -47,7 +52,11 @@ fn a_second_start_keeps_users_sessions_and_keys() {
     let second = place.start(&["dev", "--data", "elsewhere"]);
     assert_eq!(second.client().get("/.well-known/jwks.json").text, keys);
     second.client().login("ada@example.com");
-    second.client().refresh(&session.refresh_token()).expect(200);
+    let refreshed = second.client().refresh(&session.refresh_token()).expect(200);
+    // Sealed with a key that was made, and kept.
+    let me = second.client().bearer(&refreshed.access_token());
+    let code = Phone::scan(&enrolment).code_at(Clock::system().now());
+    me.post("/v1/auth/mfa/totp/confirm", &json!({"code": code})).expect(200);
     second.signal("TERM");
     let (_, printed) = second.end();
     assert!(!printed.contains("a new key was made"), "{printed}");

@@ -5,6 +5,7 @@ mod costs;
 mod leaders;
 mod passes;
 mod races;
+mod second_factors;
 mod soak;
 mod throttles;
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use signet::config::HashingConfig;
 
+use crate::support::phone::{self, Phone, first_step, log_in};
 use crate::support::program::Place;
 use crate::support::{Answer, Backend, Client, PASSWORD, Server, json, on_both};
 
@@ -215,5 +216,14 @@ on_both! {
             assert_eq!(answer.field_errors(), [("email".to_owned(), "malformed".to_owned())], "{confusable:?}");
         }
         assert_eq!(server.query_number("SELECT count(*) AS value FROM users"), 2);
+    }
+
+    fn l12_an_account_with_an_authenticator_app_needs_it(backend) {
+        let server = Server::start_with(backend, phone::switch_on);
+        let session = server.client().register("ada@example.com");
+        let phone = Phone::add(&server, &server.client().bearer(&session.access_token()));
+        first_step(&server.client(), "ada@example.com");
+        log_in(&server, &server.client(), "ada@example.com", &phone);
+        login(&server, "ada@example.com", "not the password").expect_problem(401, "invalid_credentials");
     }
 }

@@ -94,7 +94,7 @@ const BAR: &[(&str, Bar)] = &[
     ("L9", Covered),
     ("L10", Covered),
     ("L11", Covered),
-    ("L12", Later("a second factor is not built yet")),
+    ("L12", Covered), // of the two, TOTP
     ("L13", Covered), // of credentials; not yet of a log-in from somewhere new
     ("R1", Covered),
     ("R2", Covered),

@@ -24,11 +24,13 @@ use signet::hasher::Hasher;
 use signet::http::origin::Origin;
 use signet::mail::Outbox;
 use signet::metrics::Metrics;
+use signet::mfa::reset;
 use signet::session::end;
 use signet::session::refresh::{Conditions, refresh};
 use signet::session::token::RefreshToken;
 
 use crate::api::api_key::{eventually, exchange, make_key, with_another_secret, with_key};
+use crate::support::phone::{self, Phone, second_step};
 use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -119,6 +121,7 @@ impl Ledger {
     fn start(backend: Backend) -> Self {
         let mut server = Server::start_with(backend, |config| {
             config.oauth.scope = "account admin".parse().expect("a scope");
+            phone::switch_on(config);
         });
         let heard = listen_to(&server.config.database.url.0);
         // Only connections that are made from now on are heard.
@@ -146,6 +149,7 @@ impl Ledger {
         let mut ledger = Self::start(backend);
         ledger.requests();
         ledger.administer();
+        ledger.second_factors();
         ledger.commands();
         ledger.clean_up();
         // In the end, so that whatever was done above was quick: a database as it is after some time in service.
@@ -279,6 +283,30 @@ impl Ledger {
         self.note("delete an endpoint", |_| admin.delete(&path).expect(204));
     }
 
+    fn second_factors(&mut self) {
+        let session = self.server.client().register("mia@example.com");
+        let bearer = self.server.client().bearer(&session.access_token());
+        let enrolment = self.note("add a second factor", |_| bearer.post_empty("/v1/auth/mfa/totp").expect(200));
+        let mut phone = Phone::scan(&enrolment);
+        let code = json!({"code": phone.code(&self.server)});
+        let confirmed = self.note("confirm it", |_| bearer.post("/v1/auth/mfa/totp/confirm", &code).expect(200));
+        phone.recovery_codes = serde_json::from_value(confirmed.json()["recovery_codes"].clone()).expect("codes");
+        self.note("second factors", |_| bearer.get("/v1/auth/mfa").expect(200));
+        let client = self.server.client();
+        let challenge = self.note("log in, first of two steps", |_| phone::first_step(&client, "mia@example.com"));
+        let wrong = phone.wrong_code(&self.server);
+        self.note("second step with a wrong code", |_| second_step(&client, &challenge, &wrong).expect(401));
+        let code = phone.next_code(&self.server);
+        self.note("second step", |_| second_step(&client, &challenge, &code).expect(200));
+        let challenge = phone::first_step(&client, "mia@example.com");
+        let code = phone.recovery_codes[0].clone();
+        self.note("second step with a recovery code", |_| second_step(&client, &challenge, &code).expect(200));
+        let both = json!({"password": PASSWORD, "code": phone.next_code(&self.server)});
+        self.note("renew recovery codes", |_| bearer.post("/v1/auth/mfa/recovery-codes", &both).expect(200));
+        let both = json!({"password": PASSWORD, "code": phone.next_code(&self.server)});
+        self.note("remove a second factor", |_| bearer.post("/v1/auth/mfa/totp/remove", &both).expect(204));
+    }
+
     fn commands(&mut self) {
         let db = self.database();
         let hasher = Hasher::start(&self.server.config.hashing, Metrics::default()).expect("threads");
@@ -304,6 +332,9 @@ impl Ledger {
         let counts = self
             .note("signet users import", |_| block_on(import::import(&db, lines, &terms, |_| {})).expect("taken in"));
         assert_eq!((counts.imported, counts.there), (1, 1));
+        self.note("signet users reset-mfa, without a factor", |_| {
+            block_on(reset::of_user(&db, Outbox::closed(), email())).expect("a user")
+        });
         self.server.client().register("bob@example.com");
         self.note("signet sessions end EMAIL", |_| block_on(end::of_user(&db, email())).expect("a user"));
         let now = self.server.clock.now();
@@ -406,7 +437,7 @@ impl Instrumentation for Ear {
 
 /// Not BEGIN and COMMIT, and not what is asked of the server itself.
 fn is_planned(statement: &str) -> bool {
-    const OURS: [&str; 13] = [
+    const OURS: [&str; 16] = [
         "users",
         "sessions",
         "audit_events",
@@ -420,6 +451,9 @@ fn is_planned(statement: &str) -> bool {
         "audit_seals",
         "webhook_endpoints",
         "webhook_deliveries",
+        "totp_factors",
+        "recovery_codes",
+        "mfa_challenges",
     ];
     let is_of_job = |column: &str| statement.contains(&column.replace('`', "\"")) || statement.contains(column);
     if ["`due_at` <= ", "`due_at` IS NOT NULL", "EXISTS (SELECT `webhook_endpoints`"].into_iter().any(is_of_job) {
@@ -509,7 +543,12 @@ fn fill(database: &mut Conn) {
                  sha256(uuid_send(gen_random_uuid())), NULL, NULL, 'account', now(), now(), now() + interval '90 d' \
                  FROM users, generate_series(1, 5); \
              INSERT INTO api_key_sources SELECT gen_random_uuid(), api_keys.id, n::text, now() \
-                 FROM api_keys, generate_series(1, 3) AS n;",
+                 FROM api_keys, generate_series(1, 3) AS n; \
+             INSERT INTO totp_factors SELECT gen_random_uuid(), id, ''::bytea, ''::bytea, now(), now(), 0 FROM users; \
+             INSERT INTO recovery_codes SELECT id, sha256(uuid_send(gen_random_uuid())) \
+                 FROM users, generate_series(1, 10); \
+             INSERT INTO mfa_challenges SELECT gen_random_uuid(), id, sha256(uuid_send(gen_random_uuid())), ''::bytea, \
+                 '', '', NULL, false, false, 0, now() FROM users, generate_series(1, 5);",
         )
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) users"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) sessions"))
@@ -521,6 +560,9 @@ fn fill(database: &mut Conn) {
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) known_sources"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) api_keys"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) api_key_sources"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) totp_factors"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) recovery_codes"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) mfa_challenges"))
         .expect("filled");
     }
 }

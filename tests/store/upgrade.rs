@@ -15,10 +15,11 @@ use signet::db::{Conn, Url, migrations};
 
 use crate::api::api_key::{eventually, make_key, with_key};
 use crate::support::mailbox::{self, Mailbox};
+use crate::support::phone::{self, Phone};
 use crate::support::{Backend, Client, PASSWORD, Server, Value, json, on_both, postgres};
 
 /// What a schema's tables are filled from, oldest reference first.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 18] = [
     "users",
     "sessions",
     "audit_events",
@@ -34,6 +35,9 @@ const TABLES: [&str; 15] = [
     "audit_anchors",
     "webhook_endpoints",
     "webhook_deliveries",
+    "totp_factors",
+    "recovery_codes",
+    "mfa_challenges",
 ];
 
 on_both! {
@@ -120,7 +124,10 @@ fn clients_path(backend: Backend, version: &str) -> PathBuf {
 
 /// Lives a little on the newest schema, and writes down the tables and what the clients hold.
 fn record(backend: Backend, version: &str) {
-    let server = Server::start_with(backend, mailbox::into_folder);
+    let server = Server::start_with(backend, |config| {
+        mailbox::into_folder(config);
+        phone::switch_on(config);
+    });
     let client = server.client();
     let ada = client.register("ada@example.com");
     let left = client.login("ada@example.com");
@@ -137,6 +144,7 @@ fn record(backend: Backend, version: &str) {
         client.post("/v1/auth/login", &wrong_guess()).expect(401);
     }
     let key = used_and_rotated_key(&server, &client.bearer(&client.login("ada@example.com").access_token()));
+    let phone = Phone::add(&server, &client.bearer(&client.register("mia@example.com").access_token()));
     // The last steps, so that the grace window is open when the recording ends.
     server.clock.advance(Duration::from_secs(100));
     let kept = client.login("ada@example.com");
@@ -144,6 +152,7 @@ fn record(backend: Backend, version: &str) {
     let third = client.refresh(&second.refresh_token()).expect(200);
     let me = client.bearer(&third.access_token()).get("/v1/auth/me").expect(200);
 
+    let challenge = phone::first_step(&client, "mia@example.com");
     let clients = json!({
         "at_micros": server.clock.now().as_micros(),
         "never_refreshed": ada.refresh_token(),
@@ -157,6 +166,9 @@ fn record(backend: Backend, version: &str) {
         "api_key": key,
         "ada": me.json(),
         "verify_token": Mailbox::of(&server).newest("root@example.com", "verify_email").token(),
+        "otpauth_uri": phone.uri(),
+        "recovery_code": phone.recovery_codes[0],
+        "mfa_token": challenge,
         "sessions": server.query_number("SELECT count(*) AS value FROM sessions"),
         "events": server.query_number("SELECT count(*) AS value FROM audit_events"),
     });
@@ -202,7 +214,8 @@ fn dump(server: &Server, backend: Backend) -> String {
         let columns = server.query_text(&columns.replace("{}", table));
         let values: Vec<String> = columns.split(',').map(|column| quoted.replace("{}", column)).collect();
         let row = format!("'INSERT INTO {table} ({columns}) VALUES (' || {} || ');'", values.join(" || ', ' || "));
-        sql += &server.query_texts(&format!("SELECT {row} AS value FROM {table} ORDER BY 1")).join("\n");
+        let first = columns.split(',').next().expect("a column");
+        sql += &server.query_texts(&format!("SELECT {row} AS value FROM {table} ORDER BY {first}")).join("\n");
         sql += "\n";
     }
     sql
@@ -215,6 +228,7 @@ fn serves_what_was_recorded(backend: Backend, version: &str, url: &str) {
     let recorded_at = clients["at_micros"].as_i64().expect("a time");
     let server = Server::start_then(backend, recorded_at, Duration::from_secs(10), |config| {
         config.database.url.0 = url.to_owned();
+        phone::switch_on(config);
     });
     let client = server.client();
 
@@ -243,6 +257,14 @@ fn serves_what_was_recorded(backend: Backend, version: &str, url: &str) {
     // Since there is mail.
     if let Some(token) = clients["verify_token"].as_str() {
         client.post("/v1/auth/verify-email", &json!({"token": token})).expect(204);
+    }
+
+    // Since there are second factors.
+    if let Some(uri) = clients["otpauth_uri"].as_str() {
+        let code = Phone::of_uri(uri).code(&server);
+        phone::second_step(&client, &token("mfa_token"), &code).expect(200);
+        let challenge = phone::first_step(&client, "mia@example.com");
+        phone::second_step(&client, &challenge, &token("recovery_code")).expect(200);
     }
 
     // Since there are API keys.

@@ -4,6 +4,7 @@ pub mod client;
 pub mod collector;
 pub mod mailbox;
 pub mod personal;
+pub mod phone;
 pub mod postgres;
 pub mod program;
 pub mod prometheus;

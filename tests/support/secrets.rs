@@ -17,7 +17,7 @@ use super::Answer;
 pub const FILE: &str = "SIGNET_TEST_SECRETS";
 
 /// Members of bodies and fields of forms whose values are nobody else's business.
-const PRIVATE: [&str; 14] = [
+const PRIVATE: [&str; 18] = [
     "access_token",
     "client_secret",
     "current_password",
@@ -25,11 +25,15 @@ const PRIVATE: [&str; 14] = [
     "email",
     "invitation",
     "key",
+    "mfa_token",
     "new_email",
     "new_password",
+    "otpauth_uri",
     "password",
+    "recovery_codes",
     "refresh_token",
     "subject_token",
+    "secret",
     "token",
     "username",
 ];
@@ -78,6 +82,7 @@ pub fn note_config(config: &Config) {
         return;
     }
     note(&config.hashing.pepper.0);
+    note(&config.mfa.secret_key.0);
     note_database_url(&config.database.url.0);
     for entry in std::fs::read_dir(&config.keys.dir).into_iter().flatten().flatten() {
         let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
@@ -142,8 +147,11 @@ fn note_members(json: &Value) {
     match json {
         Value::Object(members) => {
             for (name, value) in members {
-                match value.as_str() {
-                    Some(text) if PRIVATE.contains(&name.as_str()) => note_token_or_text(text),
+                match value {
+                    Value::String(text) if PRIVATE.contains(&name.as_str()) => note_token_or_text(text),
+                    Value::Array(items) if PRIVATE.contains(&name.as_str()) => {
+                        items.iter().filter_map(Value::as_str).for_each(note_token_or_text);
+                    }
                     _ => note_members(value),
                 }
             }

@@ -1,7 +1,7 @@
 //! `grant_type=password` (RFC 6749 §4.3), off unless `oauth.password_grant` is set.
 //!
 //! OAuth 2.1 drops it, since it trains users to hand their password to other programs. FastAPI's `OAuth2PasswordBearer`
-//! and Swagger's "Authorize" button know nothing else.
+//! and Swagger's "Authorize" button know nothing else. It has no second step, so accounts with a second factor are refused.
 
 use crate::access::scope::Scope;
 use crate::account::email::Email;
