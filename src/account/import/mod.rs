@@ -104,7 +104,7 @@ pub async fn import(
                 Read::Blank => counts.lines += 1,
                 Read::Line(line) => {
                     counts.lines += 1;
-                    batch.push((counts.lines, line));
+                    batch.push((counts.lines, *line));
                 }
                 Read::Refused(why) => {
                     counts.lines += 1;
@@ -113,7 +113,7 @@ pub async fn import(
                 }
             }
         }
-        let (numbers, lines): (Vec<u64>, Vec<Box<Line>>) = batch.into_iter().unzip();
+        let (numbers, lines): (Vec<u64>, Vec<Line>) = batch.into_iter().unzip();
         let fates = take_in(db, lines, terms).await.map_err(|error| Failure::Database { after, error })?;
         for (line, fate) in numbers.into_iter().zip(fates) {
             match fate {
@@ -140,7 +140,7 @@ enum Fate {
     IdTaken,
 }
 
-async fn take_in(db: &Db, lines: Vec<Box<Line>>, terms: &Terms) -> Result<Vec<Fate>, db::Error> {
+async fn take_in(db: &Db, lines: Vec<Line>, terms: &Terms) -> Result<Vec<Fate>, db::Error> {
     if lines.is_empty() {
         return Ok(Vec::new());
     }
@@ -151,14 +151,14 @@ async fn take_in(db: &Db, lines: Vec<Box<Line>>, terms: &Terms) -> Result<Vec<Fa
     db.tx("account.import", move |tx| insert(tx, &lines, &nobodys_hash)).await
 }
 
-fn foresee(tx: &mut Tx<'_>, lines: &[Box<Line>]) -> QueryResult<Vec<Fate>> {
+fn foresee(tx: &mut Tx<'_>, lines: &[Line]) -> QueryResult<Vec<Fate>> {
     let keys: Vec<&str> = lines.iter().map(|line| line.email.key()).collect();
     let there: BTreeSet<String> = store::find_keys(tx, &keys)?.into_iter().collect();
     let fate = |key: &str| if there.contains(key) { Fate::There } else { Fate::Imported };
     Ok(lines.iter().map(|line| fate(line.email.key())).collect())
 }
 
-fn insert(tx: &mut Tx<'_>, lines: &[Box<Line>], nobodys_hash: &str) -> QueryResult<Vec<Fate>> {
+fn insert(tx: &mut Tx<'_>, lines: &[Line], nobodys_hash: &str) -> QueryResult<Vec<Fate>> {
     let now = tx.now;
     let rows: Vec<NewRow<'_>> = lines
         .iter()
