@@ -159,8 +159,8 @@ pub(crate) fn purge_due(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Query
     Ok(due.len())
 }
 
-/// Removes all that names a user. A new table that does is a line here; `tests/api/account/deletion.rs` asks the database
-/// which tables do.
+/// Removes all that names a user; API keys go with the row itself (ON DELETE CASCADE). A new table that does is a line here, or
+/// says so; `tests/api/account/deletion.rs` asks the database which tables do.
 fn remove(tx: &mut Tx<'_>, id: UserId, actor: Option<UserId>, from: &Origin) -> QueryResult<()> {
     // Whoever writes a row that refers to the user waits from here on.
     store::lock(tx, id)?;

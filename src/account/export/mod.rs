@@ -14,7 +14,7 @@ use actix_web::web::{Bytes, Data};
 use futures_util::stream;
 use serde::Serialize;
 
-use self::store::{EmailChange, Event, KnownSource, OneTimeToken, Session, WaitingMail};
+use self::store::{ApiKey, ApiKeySource, EmailChange, Event, KnownSource, OneTimeToken, Session, WaitingMail};
 use super::email::Email;
 use super::{User, UserId};
 use crate::app::App;
@@ -70,6 +70,10 @@ struct Head {
     one_time_tokens: Vec<OneTimeToken>,
     /// From where, or with which devices, the account was logged in to; kept as digests, which are not in here.
     known_sources: Vec<KnownSource>,
+    /// API keys, those that have ended too while they are kept; not the keys themselves.
+    api_keys: Vec<ApiKey>,
+    /// From where they were used.
+    api_key_sources: Vec<ApiKeySource>,
     /// Mails that are to be sent.
     waiting_mails: Vec<WaitingMail>,
 }
@@ -136,6 +140,8 @@ async fn read_head(app: &App, user: User, exported_at: Timestamp) -> Result<Head
             email_change: store::email_change(tx, id)?,
             one_time_tokens: store::one_time_tokens(tx, id)?,
             known_sources: store::known_sources(tx, id)?,
+            api_keys: store::api_keys(tx, id)?,
+            api_key_sources: store::api_key_sources(tx, id)?,
             waiting_mails: store::waiting_mails(tx, id, &key)?,
         })
     });

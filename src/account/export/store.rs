@@ -7,9 +7,12 @@ use diesel::prelude::*;
 use serde::{Serialize, Serializer};
 
 use crate::account::UserId;
+use crate::api_key::ApiKeyId;
 use crate::audit::EventId;
 use crate::clock::Timestamp;
-use crate::db::schema::{audit_events, email_changes, known_sources, one_time_tokens, outbox, sessions};
+use crate::db::schema::{
+    api_key_sources, api_keys, audit_events, email_changes, known_sources, one_time_tokens, outbox, sessions,
+};
 use crate::db::types::Document;
 use crate::db::{Tx, on};
 use crate::session::SessionId;
@@ -55,6 +58,41 @@ pub(super) struct KnownSource {
 pub(super) fn known_sources(tx: &mut Tx<'_>, user: UserId) -> QueryResult<Vec<KnownSource>> {
     let own = known_sources::table.filter(known_sources::user_id.eq(user)).order(known_sources::id);
     on!(tx.conn, |c| own.select(KnownSource::as_select()).load(c))
+}
+
+/// A key that a program of the user's signs in with.
+#[derive(Queryable, Selectable, Serialize, schemars::JsonSchema)]
+#[diesel(table_name = api_keys)]
+pub(super) struct ApiKey {
+    id: ApiKeyId,
+    name: String,
+    scope: String,
+    created_at: Timestamp,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+    revoked_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+    last_refused_at: Option<Timestamp>,
+}
+
+pub(super) fn api_keys(tx: &mut Tx<'_>, user: UserId) -> QueryResult<Vec<ApiKey>> {
+    let own = api_keys::table.filter(api_keys::user_id.eq(user)).order(api_keys::id);
+    on!(tx.conn, |c| own.select(ApiKey::as_select()).load(c))
+}
+
+/// A place that a key was used from.
+#[derive(Queryable, Selectable, Serialize, schemars::JsonSchema)]
+#[diesel(table_name = api_key_sources)]
+pub(super) struct ApiKeySource {
+    api_key_id: ApiKeyId,
+    source: String,
+    seen_at: Timestamp,
+}
+
+pub(super) fn api_key_sources(tx: &mut Tx<'_>, user: UserId) -> QueryResult<Vec<ApiKeySource>> {
+    let own = api_keys::table.filter(api_keys::user_id.eq(user)).select(api_keys::id);
+    let query = api_key_sources::table.filter(api_key_sources::api_key_id.eq_any(own)).order(api_key_sources::id);
+    on!(tx.conn, |c| query.select(ApiKeySource::as_select()).load(c))
 }
 
 /// A mail that is to be sent.

@@ -111,6 +111,7 @@ on_both! {
         server.client().post("/v1/auth/login", &known).expect(200);
         let me = server.client().bearer(&session.access_token());
         me.post("/v1/auth/change-email", &json!({"new_email": "new@example.com", "password": PASSWORD})).expect(202);
+        me.post("/v1/auth/api-keys", &json!({"name": "backup", "scope": "account"})).expect(201);
         Mailbox::of(&server).mails();
         let columns = personal::columns(&server, backend);
         // A letter is gone as soon as it was sent; one that waits comes below.

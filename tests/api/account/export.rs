@@ -5,7 +5,8 @@ use crate::support::personal::{self, Naming};
 use crate::support::{Backend, PASSWORD, Server, Value, json, on_both, token};
 
 /// Where the rows of each table are in the document. A new table that names a user fails here until it has a place.
-const PLACES: [(&str, &str, &str); 7] = [
+const PLACES: [(&str, &str, &str); 8] = [
+    ("api_keys", "user_id", "/api_keys"),
     ("audit_events", "subject", "/events"),
     ("email_changes", "user_id", "/email_change"),
     ("known_sources", "user_id", "/known_sources"),
@@ -33,6 +34,8 @@ on_both! {
         let eve = client.register("eve@example.com");
         let me = client.bearer(&session.access_token());
         me.post("/v1/auth/change-email", &json!({"new_email": "new@example.com", "password": PASSWORD})).expect(202);
+        let key = me.post("/v1/auth/api-keys", &json!({"name": "backup", "scope": "account"})).expect(201).text_at("/key");
+        client.with("x-api-key", &key).get("/v1/auth/me").expect(200);
         Mailbox::of(&server).mails();
         let far = if backend == Backend::Postgres { "created_at + interval '900 days'" } else { "created_at + 77760000000000" };
         server.execute(&format!(
@@ -62,6 +65,8 @@ on_both! {
         assert_eq!((&own["address"], &own["user_agent"], &own["label"]), (&json!("127.0.0.1"), &json!("tester/1"), &json!("laptop")));
         let kinds: Vec<&str> = document["events"].as_array().expect("a list").iter().filter_map(|event| event["kind"].as_str()).collect();
         assert!(["user_registered", "user_email_change_requested", "user_data_exported"].iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+        assert_eq!((&document["api_keys"][0]["name"], length(&document, "/api_key_sources")), (&json!("backup"), 1));
+        assert!(!answer.text.contains(&key) && !answer.text.contains("secret"), "{}", answer.text);
         let hash = server.query_text("SELECT password_hash AS value FROM users WHERE email_key = 'ada@example.com'");
         for foreign in [hash.as_str(), "argon2", "digest", "eve@example.com", &token::decode(&eve.access_token()).1["sub"].to_string()] {
             assert!(!answer.text.contains(foreign), "{foreign} is in {}", answer.text);
