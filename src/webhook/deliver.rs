@@ -29,7 +29,9 @@ const AT_ONCE: usize = 8;
 const AT_ONCE_TO_ONE: usize = 2;
 /// How often it looks for messages.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often it counts those that wait, and looks whether there is anybody to tell.
+/// How often it looks whether another instance was told of an endpoint, while it knows of none.
+const LOOK_FOR_ENDPOINTS: Duration = Duration::from_secs(60);
+/// How often it counts those that wait.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// When a message whose sender is not heard of any more may be sent again.
 const LEASE: Duration = Duration::from_secs(60);
@@ -39,8 +41,6 @@ const _: () = assert!(LEASE.as_secs() > 2 * PATIENCE.as_secs());
 pub async fn run(app: &Arc<App>) {
     let mut work = Work::default();
     loop {
-        // Where there is nobody to tell, nothing is looked for but that.
-        app.webhooks.listen(COUNT_EVERY).await;
         // Whatever keeps the database from answering, its own layer has counted and told.
         while let Ok(true) = count(app).await {
             let counted_at = Instant::now();
@@ -48,6 +48,8 @@ pub async fn run(app: &Arc<App>) {
                 work.go_on(app).await;
             }
         }
+        // Where there is nobody to tell, nothing is looked for but that.
+        app.webhooks.listen(LOOK_FOR_ENDPOINTS).await;
     }
 }
 
