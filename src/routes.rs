@@ -53,6 +53,8 @@ pub enum Caller {
     AnyToken,
     /// An access token with the scope `account`, of a session that is alive.
     Account,
+    /// An access token with the scope `admin`, of a session that is alive, whose user has the role `admin` now.
+    Admin,
 }
 
 /// What keeps a caller from trying too often. `docs/abuse.md` has the numbers.

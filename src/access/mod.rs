@@ -4,4 +4,4 @@ mod caller;
 pub mod role;
 pub mod scope;
 
-pub use caller::Caller;
+pub use caller::{Caller, NoAdministrator};

@@ -37,6 +37,8 @@ pub struct Exceeded;
 impl Scope {
     /// Opens the user's own account at Signet: profile, password, sessions.
     pub const ACCOUNT: &'static str = "account";
+    /// Administers Signet, in the hands of whoever has the role [`Roles::ADMIN`](super::role::Roles::ADMIN).
+    pub const ADMIN: &'static str = "admin";
 
     /// Just [`Scope::ACCOUNT`].
     pub fn account() -> Self {

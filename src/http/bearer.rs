@@ -8,8 +8,8 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::access::Caller;
 use crate::access::scope::Scope;
+use crate::access::{Caller, NoAdministrator};
 use crate::account::User;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -23,38 +23,75 @@ pub struct Account {
     pub user: User,
 }
 
+/// A caller who administers Signet: signed in still, with the role `admin` as of now and the scope `admin`.
+pub struct Admin {
+    /// Who asks, for decisions and for the trail.
+    pub caller: Caller,
+    /// Their account as it is now.
+    pub user: User,
+}
+
 impl FromRequest for Account {
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
     fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
         let http = http.clone();
+        Box::pin(async move { authenticate(application(&http), &http).await })
+    }
+}
+
+impl FromRequest for Admin {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let http = http.clone();
         Box::pin(async move {
-            let app = http.app_data::<Data<App>>().expect("every listener carries the application");
-            authenticate(app, &http).await
+            let (caller, user) = signed_in(application(&http), &http).await?;
+            caller.administers().map_err(|lacking| match lacking {
+                NoAdministrator::WithoutRole => ADMINISTRATORS_ONLY,
+                NoAdministrator::WithoutScope => Error::InsufficientScope(Scope::ADMIN),
+            })?;
+            Ok(Self { caller, user })
         })
     }
 }
 
-/// Verifies the token and finds who stands behind it.
+fn application(http: &HttpRequest) -> &Data<App> {
+    http.app_data::<Data<App>>().expect("every listener carries the application")
+}
+
+/// Verifies the token, finds who stands behind it, and demands the scope `account`.
 ///
 /// # Errors
 /// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::InsufficientScope`].
 pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<Account> {
-    let token = presented(http)?;
-    let claims = app.verifier.verify(&token, app.clock.now()).map_err(|_| Error::InvalidToken)?;
-    let (caller, user) = session::caller::find(app, claims).await?;
+    let (caller, user) = signed_in(app, http).await?;
     if !caller.may(Scope::ACCOUNT) {
         return Err(Error::InsufficientScope(Scope::ACCOUNT));
     }
     Ok(Account { caller, user })
 }
 
+async fn signed_in(app: &App, http: &HttpRequest) -> Result<(Caller, User)> {
+    let token = presented(http)?;
+    let claims = app.verifier.verify(&token, app.clock.now()).map_err(|_| Error::InvalidToken)?;
+    session::caller::find(app, claims).await
+}
+
 const TWICE: Error = Error::InvalidRequest(Cow::Borrowed("there is more than one Authorization header"));
 
-/// What [`authenticate`] can say about a request.
-pub fn refusals() -> [Error; 4] {
-    [TWICE, Error::MissingToken, Error::InvalidToken, Error::InsufficientScope(Scope::ACCOUNT)]
+const ADMINISTRATORS_ONLY: Error = Error::Forbidden("this is for administrators");
+
+/// What [`Account`] can say about a request.
+pub fn refusals() -> Vec<Error> {
+    vec![TWICE, Error::MissingToken, Error::InvalidToken, Error::InsufficientScope(Scope::ACCOUNT)]
+}
+
+/// What [`Admin`] can say about a request.
+pub fn refusals_to_administer() -> Vec<Error> {
+    vec![TWICE, Error::MissingToken, Error::InvalidToken, ADMINISTRATORS_ONLY, Error::InsufficientScope(Scope::ADMIN)]
 }
 
 /// Whether there is an `Authorization` header at all.

@@ -289,26 +289,21 @@ fn refusals(row: &Route) -> Vec<Error> {
     if caller != Caller::AnyoneAnywhere {
         errors.extend([Error::Overloaded { retry_after_seconds: 1 }, Error::Unavailable]);
     }
-    if reads_bearer(caller) {
-        errors.extend(bearer::refusals());
-    }
+    errors.extend(match caller {
+        Caller::AnyToken | Caller::Account => bearer::refusals(),
+        Caller::Admin => bearer::refusals_to_administer(),
+        Caller::Anyone | Caller::AnyoneAnywhere | Caller::RefreshToken => Vec::new(),
+    });
     if reads_cookie(caller) {
         errors.extend([cookie::MISSING, cookie::FOREIGN_PAGE, Error::InvalidGrant]);
     }
     errors
 }
 
-fn reads_bearer(caller: Caller) -> bool {
-    match caller {
-        Caller::AnyToken | Caller::Account => true,
-        Caller::Anyone | Caller::AnyoneAnywhere | Caller::RefreshToken => false,
-    }
-}
-
 fn reads_cookie(caller: Caller) -> bool {
     match caller {
         Caller::AnyToken | Caller::RefreshToken => true,
-        Caller::Anyone | Caller::AnyoneAnywhere | Caller::Account => false,
+        Caller::Anyone | Caller::AnyoneAnywhere | Caller::Account | Caller::Admin => false,
     }
 }
 
@@ -319,6 +314,7 @@ fn security(caller: Caller) -> Value {
         Caller::RefreshToken => json!([{"cookie": []}, {}]),
         Caller::AnyToken => json!([{"bearer": []}, {"cookie": []}, {}]),
         Caller::Account => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}]),
+        Caller::Admin => json!([{"bearer": []}, {"oauth2": [Scope::ADMIN]}]),
     }
 }
 
@@ -328,7 +324,8 @@ fn security_schemes() -> Value {
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "An access token with the scope `account` (RFC 9068), of a session that has not ended.",
+            "description": "An access token (RFC 9068) of a session that has not ended, with the scope `account`, or `admin` for \
+                 what is below `/v1/admin`.",
         },
         "cookie": {
             "type": "apiKey",
@@ -346,7 +343,7 @@ fn security_schemes() -> Value {
             "flows": {"password": {
                 "tokenUrl": "/oauth2/token",
                 "refreshUrl": "/oauth2/token",
-                "scopes": {Scope::ACCOUNT: "The user's own account."},
+                "scopes": {Scope::ACCOUNT: "The user's own account.", Scope::ADMIN: "Everybody's, for administrators."},
             }},
         },
     })
