@@ -1,5 +1,6 @@
 //! What leaves by itself: sessions that have ended, one-time tokens that have expired, audit events that are older than they
-//! are kept for, attempts that are forgotten, and devices and addresses that were not seen for long.
+//! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, and answers that were kept for
+//! whoever asks again.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!
@@ -17,6 +18,7 @@ use crate::audit::{self, EventId};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::db::{self, Db, Leader, Tx};
+use crate::http::idempotency;
 use crate::metrics::Metrics;
 use crate::session::{self, SessionId};
 use crate::throttle::bucket::BucketId;
@@ -69,6 +71,8 @@ pub struct Limits {
     audit_events: Option<Timestamp>,
     throttles: Timestamp,
     known_sources: Timestamp,
+    /// What says itself when it is over.
+    expired: Timestamp,
 }
 
 impl Limits {
@@ -82,6 +86,7 @@ impl Limits {
             // No instance whose clock is behind remembers what others have forgotten for so long.
             throttles: now - CLOCK_SKEW,
             known_sources: now - known_for - CLOCK_SKEW,
+            expired: now - CLOCK_SKEW,
         }
     }
 }
@@ -95,11 +100,13 @@ pub struct Removed {
     pub one_time_tokens: usize,
     pub throttles: usize,
     pub known_sources: usize,
+    pub idempotency_keys: usize,
 }
 
 impl Removed {
     /// Nothing.
-    pub const NOTHING: Self = Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0 };
+    pub const NOTHING: Self =
+        Self { sessions: 0, audit_events: 0, one_time_tokens: 0, throttles: 0, known_sources: 0, idempotency_keys: 0 };
 }
 
 /// Makes a pass now and then, until it is dropped.
@@ -111,13 +118,16 @@ pub async fn run(app: &App) {
         let outcome = pass(&app.db, &app.config, &app.clock, &app.metrics).await;
         let is_well = match outcome {
             Ok(Some(Removed::NOTHING) | None) => true,
-            Ok(Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })) => {
+            Ok(Some(removed)) => {
+                let Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, idempotency_keys } =
+                    removed;
                 tracing::info!(
                     sessions,
                     audit_events,
                     one_time_tokens,
                     throttles,
                     known_sources,
+                    idempotency_keys,
                     "removed what has ended"
                 );
                 true
@@ -174,7 +184,7 @@ async fn attempt(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> 
 /// # Errors
 /// The database's; what was removed until then stays removed.
 pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<Removed, db::Error> {
-    let Limits { sessions, audit_events, throttles, known_sources } = limits;
+    let Limits { sessions, audit_events, throttles, known_sources, expired } = limits;
     let table = Table { name: "sessions", units: ["cleanup.look_at_sessions", "cleanup.sessions"], metrics };
     let sessions = table
         .sweep(
@@ -196,7 +206,11 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         }
         None => 0,
     };
-    let one_time_tokens = sweep_one_time_tokens(leader, limits.sessions, metrics).await?;
+    // Invitations and changes of address that nobody wanted are counted with the tokens.
+    let tokens = Expired { name: "one_time_tokens", unit: "cleanup.one_time_tokens", metrics };
+    let one_time_tokens = tokens.sweep(leader, limits.sessions, one_time::delete_expired).await?;
+    let keys = Expired { name: "idempotency_keys", unit: "cleanup.idempotency_keys", metrics };
+    let idempotency_keys = keys.sweep(leader, expired, idempotency::delete_expired).await?;
     let table = Table { name: "throttles", units: ["cleanup.look_at_throttles", "cleanup.throttles"], metrics };
     let throttles = table
         .sweep(
@@ -216,7 +230,7 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
             move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
         )
         .await?;
-    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources })
+    Ok(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, idempotency_keys })
 }
 
 /// A table that rows leave.
@@ -259,20 +273,34 @@ impl Table<'_> {
     }
 }
 
-/// Invitations and changes of address that nobody wanted are counted with them. There are few of all: they replace each other.
-async fn sweep_one_time_tokens(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
-    let purged = metrics.purged_rows.with_label_values(&["one_time_tokens"]);
-    let mut removed = 0;
-    loop {
-        let begun = Instant::now();
-        let sweep = move |tx: &mut db::Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
-        let gone = leader.tx("cleanup.one_time_tokens", sweep).await?;
-        if gone == 0 {
-            return Ok(removed);
+/// A table of few rows, each with a time from which on it is over.
+struct Expired<'a> {
+    name: &'static str,
+    /// The name of the unit of work.
+    unit: &'static str,
+    metrics: &'a Metrics,
+}
+
+impl Expired<'_> {
+    /// Removes what was over at `before`, some rows at a time.
+    async fn sweep(
+        self,
+        leader: &mut Leader,
+        before: Timestamp,
+        delete: impl Fn(&mut Tx<'_>, Timestamp, i64) -> QueryResult<usize> + Copy + Send + 'static,
+    ) -> Result<usize, db::Error> {
+        let purged = self.metrics.purged_rows.with_label_values(&[self.name]);
+        let mut removed = 0;
+        loop {
+            let begun = Instant::now();
+            let gone = leader.tx(self.unit, move |tx| delete(tx, before, BATCH as i64)).await?;
+            if gone == 0 {
+                return Ok(removed);
+            }
+            purged.inc_by(gone as u64);
+            removed += gone;
+            rest(begun).await;
         }
-        purged.inc_by(gone as u64);
-        removed += gone;
-        rest(begun).await;
     }
 }
 

@@ -55,6 +55,18 @@ pub enum Error {
     /// The address has an account already.
     #[error("an account with this e-mail address exists")]
     EmailTaken,
+    /// Nobody would be left to administer.
+    #[error("there would be no administrator left who can log in")]
+    LastAdmin,
+    /// The user can do nothing, so this cannot be done for them.
+    #[error("the user is disabled")]
+    UserDisabled,
+    /// The key came with another request before.
+    #[error("this Idempotency-Key came with another request before")]
+    IdempotencyKeyReused,
+    /// The request that came with the key first is not answered yet.
+    #[error("the request with this Idempotency-Key is still under way")]
+    IdempotencyKeyInUse,
     /// The body is larger than any legitimate one.
     #[error("the body is larger than {} bytes", crate::http::body::MAX_BODY_BYTES)]
     PayloadTooLarge,
@@ -132,6 +144,10 @@ impl Error {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::EmailTaken => "email_taken",
+            Self::LastAdmin => "last_admin",
+            Self::UserDisabled => "user_disabled",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::IdempotencyKeyInUse => "idempotency_key_in_use",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::TooManyRequests(_) => "too_many_requests",
@@ -147,7 +163,7 @@ impl Error {
             Self::InvalidRequest(_) | Self::UnsupportedGrantType | Self::InvalidScope | Self::InvalidOneTimeToken => {
                 StatusCode::BAD_REQUEST
             }
-            Self::InvalidFields(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidFields(_) | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InvalidCredentials
             | Self::MissingToken
             | Self::InvalidToken
@@ -156,7 +172,7 @@ impl Error {
             Self::InsufficientScope(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::EmailTaken => StatusCode::CONFLICT,
+            Self::EmailTaken | Self::LastAdmin | Self::UserDisabled | Self::IdempotencyKeyInUse => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -172,9 +188,14 @@ impl Error {
     pub fn oauth(&self) -> (StatusCode, &'static str) {
         let bad_request = StatusCode::BAD_REQUEST;
         match self {
-            Self::InvalidRequest(_) | Self::InvalidFields(_) | Self::EmailTaken | Self::InvalidOneTimeToken => {
-                (bad_request, "invalid_request")
-            }
+            Self::InvalidRequest(_)
+            | Self::InvalidFields(_)
+            | Self::EmailTaken
+            | Self::LastAdmin
+            | Self::UserDisabled
+            | Self::IdempotencyKeyReused
+            | Self::IdempotencyKeyInUse
+            | Self::InvalidOneTimeToken => (bad_request, "invalid_request"),
             Self::InvalidCredentials | Self::InvalidGrant => (bad_request, "invalid_grant"),
             Self::UnsupportedGrantType => (bad_request, "unsupported_grant_type"),
             Self::InvalidScope => (bad_request, "invalid_scope"),

@@ -17,13 +17,14 @@
 //!
 //! # Where things are
 //!
-//! Features: [`account`], [`mail`], [`session`], [`token`], [`oauth`], [`throttle`], [`audit`], [`cleanup`]. Rules that know
+//! Features: [`account`], [`admin`], [`mail`], [`session`], [`token`], [`oauth`], [`throttle`], [`audit`], [`cleanup`]. Rules that know
 //! neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
 //! [`hasher`], [`jobs`], [`machine`]. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
 //! [`telemetry`], [`cli`].
 
 pub mod access;
 pub mod account;
+pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod cleanup;

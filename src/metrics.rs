@@ -263,7 +263,7 @@ metrics! {
         "Attempts to send a mail: sent, failed (to be tried again) or given up; dropped: there was nothing to send any more.";
     mails_waiting: gauge {} = "signet_mails_waiting", "Mails in the outbox when this instance last looked.";
     purged_rows: counters {
-        table: Known(&["sessions", "audit_events", "one_time_tokens", "throttles", "known_sources"])
+        table: Known(&["sessions", "audit_events", "one_time_tokens", "throttles", "known_sources", "idempotency_keys"])
     } =
         "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";
     purge_duration: seconds {} =

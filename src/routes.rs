@@ -10,15 +10,19 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as Service};
 
-use self::Caller::{Account, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
+use self::Caller::{Account, AccountOrActor, Admin, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
 use self::RateLimit::{Guesses, Mails, Registrations, Unlimited};
 use crate::account::change_email::{self, confirm};
 use crate::account::{change_password, forgot_password, me, register, reset_password, verify_email};
+use crate::admin::{
+    create_user, disable, impersonate, invitations, keys, list_users, reset_password as force_reset, sessions,
+    statistics, user,
+};
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::openapi::Operation;
 use crate::http::respond::survive;
-use crate::http::{cookie, health};
+use crate::http::{cookie, health, idempotency};
 use crate::metrics::Metrics;
 use crate::oauth::{metadata, token};
 use crate::session::{list, login, logout, refresh, revoke};
@@ -51,8 +55,10 @@ pub enum Caller {
     RefreshToken,
     /// An access token, or a refresh token.
     AnyToken,
-    /// An access token with the scope `account`, of a session that is alive.
+    /// An access token with the scope `account`, of a session that is alive and the user's own.
     Account,
+    /// The same, or one of an administrator who acts for the user.
+    AccountOrActor,
     /// An access token with the scope `admin`, of a session that is alive, whose user has the role `admin` now.
     Admin,
 }
@@ -83,13 +89,28 @@ pub const PUBLIC: &[Route] = &[
     post("/v1/auth/login", Anyone, Guesses, login::describe, || web::to(login::handle)),
     post("/v1/auth/refresh", RefreshToken, Unlimited, refresh::describe, || web::to(refresh::handle)),
     post("/v1/auth/logout", AnyToken, Unlimited, logout::describe, || web::to(logout::handle)),
-    get("/v1/auth/me", Account, Unlimited, me::describe_show, || web::to(me::show)),
-    patch("/v1/auth/me", Account, Unlimited, me::describe_change, || web::to(me::change)),
+    get("/v1/auth/me", AccountOrActor, Unlimited, me::describe_show, || web::to(me::show)),
+    patch("/v1/auth/me", AccountOrActor, Unlimited, me::describe_change, || web::to(me::change)),
     post("/v1/auth/change-password", Account, Guesses, change_password::describe, || web::to(change_password::handle)),
     post("/v1/auth/change-email", Account, Guesses, change_email::describe, || web::to(change_email::handle)),
     post("/v1/auth/change-email/confirm", Anyone, Unlimited, confirm::describe, || web::to(confirm::handle)),
-    get("/v1/auth/sessions", Account, Unlimited, list::describe, || web::to(list::handle)),
-    delete("/v1/auth/sessions/{id}", Account, Unlimited, revoke::describe, || web::to(revoke::handle)),
+    get("/v1/auth/sessions", AccountOrActor, Unlimited, list::describe, || web::to(list::handle)),
+    delete("/v1/auth/sessions/{id}", AccountOrActor, Unlimited, revoke::describe, || web::to(revoke::handle)),
+    get("/v1/admin/users", Admin, Unlimited, list_users::describe, || web::to(list_users::handle)),
+    post("/v1/admin/users", Admin, Unlimited, create_user::describe, || web::to(create_user::handle)),
+    get("/v1/admin/users/{id}", Admin, Unlimited, user::describe_show, || web::to(user::show)),
+    patch("/v1/admin/users/{id}", Admin, Unlimited, user::describe_change, || web::to(user::change)),
+    get("/v1/admin/users/{id}/sessions", Admin, Unlimited, sessions::describe_show, || web::to(sessions::show)),
+    delete("/v1/admin/users/{id}/sessions", Admin, Unlimited, sessions::describe_end, || web::to(sessions::end)),
+    post("/v1/admin/users/{id}/disable", Admin, Unlimited, disable::describe_disable, || web::to(disable::disable)),
+    post("/v1/admin/users/{id}/enable", Admin, Unlimited, disable::describe_enable, || web::to(disable::enable)),
+    post("/v1/admin/users/{id}/reset-password", Admin, Unlimited, force_reset::describe, || {
+        web::to(force_reset::handle)
+    }),
+    post("/v1/admin/users/{id}/impersonate", Admin, Unlimited, impersonate::describe, || web::to(impersonate::handle)),
+    post("/v1/admin/invitations", Admin, Unlimited, invitations::describe, || web::to(invitations::handle)),
+    get("/v1/admin/statistics", Admin, Unlimited, statistics::describe, || web::to(statistics::handle)),
+    get("/v1/admin/keys", Admin, Unlimited, keys::describe, || web::to(keys::handle)),
     post("/oauth2/token", Anyone, Guesses, token::describe, || web::to(token::handle)),
     get("/.well-known/jwks.json", AnyoneAnywhere, Unlimited, jwks::describe, || web::to(jwks::handle)),
     get("/.well-known/oauth-authorization-server", AnyoneAnywhere, Unlimited, metadata::describe, || {
@@ -201,6 +222,7 @@ fn cors(config: &Config) -> Cors {
         .allowed_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allowed_header(cookie::CSRF_HEADER)
+        .allowed_header(idempotency::HEADER)
         .expose_headers(EXPOSED)
         .supports_credentials()
         .block_on_origin_mismatch(false)

@@ -16,6 +16,8 @@ pub struct Caller {
     pub scope: Scope,
     /// The user's roles as they are now, which may be others than when the token was issued.
     pub roles: Roles,
+    /// The administrator who acts for the user, if it is not they themselves (`act`).
+    pub actor: Option<UserId>,
 }
 
 impl Caller {
@@ -57,7 +59,7 @@ mod tests {
         let now = Timestamp::from_micros(0);
         let (user_id, session_id) = (UserId::new(now), SessionId::new(now));
         let (scope, roles) = (scope.parse().expect("a scope"), roles.parse().expect("roles"));
-        Caller { user_id, session_id, scope, roles }
+        Caller { user_id, session_id, scope, roles, actor: None }
     }
 
     #[test]

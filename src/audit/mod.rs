@@ -2,7 +2,10 @@
 //!
 //! Owns: audit_events.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
 use serde_json::json;
 
 use crate::access::role::Roles;
@@ -10,10 +13,14 @@ use crate::account::UserId;
 use crate::account::one_time::Purpose;
 use crate::clock::Timestamp;
 use crate::db::schema::audit_events;
-use crate::db::types::{Document, id};
+use crate::db::types::{Document, Key, id};
 use crate::db::{Tx, on};
 use crate::http::origin::Origin;
-use crate::session::SessionId;
+use crate::session::{self, SessionId};
+
+mod actor;
+
+pub use actor::Actor;
 
 id! {
     /// Names one event; sorts by time.
@@ -72,12 +79,20 @@ pub enum Event {
     PasswordChangeFailed { user: UserId, session: SessionId },
     /// A user ended one of their other sessions.
     SessionRevoked { user: UserId, session: SessionId, by: SessionId },
+    /// An administrator began to act for a user, in this session.
+    ImpersonationBegun { user: UserId, session: SessionId },
+    /// An administrator changed what is known about a user.
+    UserUpdated { user: UserId, changed: Vec<&'static str> },
+    /// An administrator took a user's password and had them choose another.
+    PasswordResetForced { user: UserId, by_mail: bool },
     /// An operator set a user's roles.
     RolesChanged { user: UserId, roles: Roles },
     /// An operator disabled a user.
-    UserDisabled { user: UserId },
+    UserDisabled { user: UserId, until: Option<Timestamp> },
     /// An operator let a disabled user in again.
     UserEnabled { user: UserId },
+    /// A user logged in who was disabled until a time that is over.
+    DisablingEnded { user: UserId },
     /// An operator set a user's password.
     PasswordSet { user: UserId },
     /// An operator ended every session of a user, so many.
@@ -123,6 +138,17 @@ struct Columns {
 }
 
 impl Event {
+    /// The session in which it was done, if that may be one in which an administrator acts for the user. None such begins
+    /// with a log-in, and none has a refresh token: the ways that are gone most cost no look.
+    fn acting_session(&self, columns: &Columns) -> Option<SessionId> {
+        let begins_or_goes_on =
+            matches!(self, Self::LoggedIn { .. } | Self::Registered { .. } | Self::ResponseRecovered { .. });
+        if begins_or_goes_on || columns.actor.is_none() {
+            return None;
+        }
+        if let Self::SessionRevoked { by, .. } = self { Some(*by) } else { columns.session }
+    }
+
     /// Kinds follow the OWASP logging vocabulary where it has a word.
     fn columns(&self) -> Columns {
         let own = |kind, user: &UserId, session: &SessionId, detail| Columns {
@@ -191,20 +217,56 @@ impl Event {
                 own("session_revoked", user, session, json!({"by_session": by}))
             }
             Self::RolesChanged { user, roles } => of_operator("authz_roles_change", user, json!({"roles": roles})),
-            Self::UserDisabled { user } => of_operator("user_disabled", user, json!({})),
+            Self::UserDisabled { user, until: None } => of_operator("user_disabled", user, json!({})),
+            Self::UserDisabled { user, until: Some(until) } => {
+                of_operator("user_disabled", user, json!({"until": until}))
+            }
             Self::UserEnabled { user } => of_operator("user_enabled", user, json!({})),
+            Self::DisablingEnded { user } => of_operator("user_enabled", user, json!({"by": "time"})),
+            Self::ImpersonationBegun { user, session } => {
+                Columns { session: Some(*session), ..of_operator("user_impersonated", user, json!({})) }
+            }
+            Self::UserUpdated { user, changed } => of_operator("user_updated", user, json!({"changed": changed})),
+            Self::PasswordResetForced { user, by_mail } => {
+                of_operator("user_password_reset_forced", user, json!({"by_mail": by_mail}))
+            }
             Self::PasswordSet { user } => of_operator("user_password_set", user, json!({})),
             Self::SessionsEnded { user, count } => of_operator("user_sessions_ended", user, json!({"count": count})),
         }
     }
 }
 
-/// Writes the event; if the transaction vanishes, so does it.
+/// Writes the event; if the transaction vanishes, so does it. What was done in a session in which an administrator acts for
+/// its user was done by the administrator.
 ///
 /// # Errors
 /// The database's.
 pub(crate) fn record(tx: &mut Tx<'_>, from: &Origin, event: &Event) -> QueryResult<()> {
-    let Columns { kind, subject, actor, session, detail } = event.columns();
+    let mut columns = event.columns();
+    if let Some(session) = event.acting_session(&columns) {
+        columns.actor = session::impersonator(tx, session)?.or(columns.actor);
+    }
+    insert(tx, from, columns)
+}
+
+/// The same for what one does to another's account.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn record_by(tx: &mut Tx<'_>, by: &Actor, event: &Event) -> QueryResult<()> {
+    let mut columns = event.columns();
+    if let Actor::Admin { user, session, .. } = by {
+        columns.actor = Some(*user);
+        columns.session = columns.session.or(Some(*session));
+        if let serde_json::Value::Object(detail) = &mut columns.detail {
+            detail.insert("by_session".to_owned(), json!(session));
+        }
+    }
+    insert(tx, by.origin(), columns)
+}
+
+fn insert(tx: &mut Tx<'_>, from: &Origin, columns: Columns) -> QueryResult<()> {
+    let Columns { kind, subject, actor, session, detail } = columns;
     let row = (
         audit_events::id.eq(EventId::new(tx.now)),
         audit_events::at.eq(tx.now),
@@ -219,6 +281,36 @@ pub(crate) fn record(tx: &mut Tx<'_>, from: &Origin, event: &Event) -> QueryResu
     );
     let insert = diesel::insert_into(audit_events::table).values(row);
     on!(tx.conn, |c| insert.execute(c)).map(|_| ())
+}
+
+/// The log-ins since a time by their outcome, among the `limit` newest events; and how many events were looked at.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn count_logins(tx: &mut Tx<'_>, since: Timestamp, limit: i64) -> QueryResult<(BTreeMap<String, i64>, i64)> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        kind: String,
+        #[diesel(sql_type = Nullable<Text>)]
+        reason: Option<String>,
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let query = diesel::sql_query(
+        r#"SELECT kind, reason, count(*) AS count FROM (
+            SELECT kind, detail ->> 'reason' AS reason FROM "audit_events" WHERE id >= $1 ORDER BY id DESC LIMIT $2) AS latest
+        GROUP BY kind, reason"#,
+    );
+    let query = query.bind::<Key, _>(EventId::least(since)).bind::<BigInt, _>(limit);
+    let rows: Vec<Row> = on!(tx.conn, |c| query.load(c))?;
+    let looked_at = rows.iter().map(|row| row.count).sum();
+    let outcome = |row: Row| match row.kind.as_str() {
+        "authn_login_success" => Some(("success".to_owned(), row.count)),
+        "authn_login_fail" => row.reason.map(|reason| (reason, row.count)),
+        _ => None,
+    };
+    Ok((rows.into_iter().filter_map(outcome).collect(), looked_at))
 }
 
 /// The first `limit` events after `after`, by id, that were recorded before `before`: ids sort by time.

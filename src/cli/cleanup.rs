@@ -15,10 +15,10 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     }
     let db = open_database(&config)?;
     match block_on(cleanup::pass(&db, &config, &Clock::system(), &Metrics::default()))?? {
-        Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources }) => {
+        Some(Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, idempotency_keys }) => {
             println!(
                 "removed: {sessions} session(s), {audit_events} audit event(s), {one_time_tokens} one-time token(s), \
-                 {throttles} throttle(s), {known_sources} known source(s)"
+                 {throttles} throttle(s), {known_sources} known source(s), {idempotency_keys} idempotency key(s)"
             );
         }
         None => println!("nothing done: another instance is at it"),

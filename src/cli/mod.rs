@@ -53,7 +53,7 @@ enum Command {
     /// Make, rotate, list, prune, revoke and export signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create and invite users, set their roles, passwords and addresses, disable and enable them
+    /// Create, invite, find and show users, set their roles, passwords and addresses, disable and enable them
     #[command(subcommand)]
     Users(users::Command),
     /// End sessions

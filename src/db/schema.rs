@@ -16,6 +16,7 @@ diesel::table! {
         access_version -> BigInt,
         created_at -> Moment,
         last_login_at -> Nullable<Moment>,
+        disabled_until -> Nullable<Moment>,
     }
 }
 
@@ -45,6 +46,8 @@ diesel::table! {
         address -> Nullable<Text>,
         user_agent -> Nullable<Text>,
         label -> Nullable<Text>,
+        actor_id -> Nullable<Key>,
+        actor_session_id -> Nullable<Key>,
     }
 }
 
@@ -147,6 +150,18 @@ diesel::table! {
         digest -> Binary,
         by_mail -> Bool,
         issued_at -> Moment,
+        expires_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Binary;
+    use crate::db::types::Moment;
+
+    idempotency_keys (id) {
+        id -> Binary,
+        request -> Binary,
+        answer -> Binary,
         expires_at -> Moment,
     }
 }

@@ -15,11 +15,20 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::session;
 
-/// A caller who may reach their own account here: verified, signed in still, and with the scope `account`.
+/// A caller who may reach their own account here: verified, signed in still, with the scope `account`, and in person.
 pub struct Account {
     /// Who asks, for decisions.
     pub caller: Caller,
     /// Their account as it is now.
+    pub user: User,
+}
+
+/// The same, or an administrator who acts for the user. A route that hands out, changes or removes what somebody gets in with
+/// takes [`Account`].
+pub struct AccountOrActor {
+    /// Who asks, for decisions.
+    pub caller: Caller,
+    /// The account as it is now.
     pub user: User,
 }
 
@@ -32,6 +41,19 @@ pub struct Admin {
 }
 
 impl FromRequest for Account {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let http = http.clone();
+        Box::pin(async move {
+            let AccountOrActor { caller, user } = authenticate(application(&http), &http).await?;
+            if caller.actor.is_some() { Err(NOT_FOR_ANOTHER) } else { Ok(Self { caller, user }) }
+        })
+    }
+}
+
+impl FromRequest for AccountOrActor {
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
@@ -66,12 +88,12 @@ fn application(http: &HttpRequest) -> &Data<App> {
 ///
 /// # Errors
 /// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::InsufficientScope`].
-pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<Account> {
+pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<AccountOrActor> {
     let (caller, user) = signed_in(app, http).await?;
     if !caller.may(Scope::ACCOUNT) {
         return Err(Error::InsufficientScope(Scope::ACCOUNT));
     }
-    Ok(Account { caller, user })
+    Ok(AccountOrActor { caller, user })
 }
 
 async fn signed_in(app: &App, http: &HttpRequest) -> Result<(Caller, User)> {
@@ -82,10 +104,19 @@ async fn signed_in(app: &App, http: &HttpRequest) -> Result<(Caller, User)> {
 
 const TWICE: Error = Error::InvalidRequest(Cow::Borrowed("there is more than one Authorization header"));
 
+const NOT_FOR_ANOTHER: Error = Error::Forbidden("only the users themselves can do this, and nobody for them");
+
 const ADMINISTRATORS_ONLY: Error = Error::Forbidden("this is for administrators");
 
 /// What [`Account`] can say about a request.
 pub fn refusals() -> Vec<Error> {
+    let mut refusals = refusals_to_actors();
+    refusals.push(NOT_FOR_ANOTHER);
+    refusals
+}
+
+/// What [`AccountOrActor`] can say about a request.
+pub fn refusals_to_actors() -> Vec<Error> {
     vec![TWICE, Error::MissingToken, Error::InvalidToken, Error::InsufficientScope(Scope::ACCOUNT)]
 }
 

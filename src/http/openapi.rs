@@ -64,18 +64,21 @@ pub enum Tag {
     Sessions,
     /// The protocol of RFC 6749.
     OAuth,
+    /// Everybody's accounts, for administrators.
+    Admin,
     /// What verifiers and clients fetch.
     WellKnown,
 }
 
 impl Tag {
-    const ALL: [Self; 4] = [Self::Account, Self::Sessions, Self::OAuth, Self::WellKnown];
+    const ALL: [Self; 5] = [Self::Account, Self::Sessions, Self::OAuth, Self::Admin, Self::WellKnown];
 
     fn name(self) -> &'static str {
         match self {
             Self::Account => "account",
             Self::Sessions => "sessions",
             Self::OAuth => "oauth",
+            Self::Admin => "admin",
             Self::WellKnown => "well-known",
         }
     }
@@ -85,6 +88,7 @@ impl Tag {
             Self::Account => "Open an account, read it, change it.",
             Self::Sessions => "Log in, stay logged in, log out.",
             Self::OAuth => "The token endpoint, for clients that speak OAuth 2.",
+            Self::Admin => "Other people's accounts, for administrators.",
             Self::WellKnown => "Public documents for verifiers and clients; cacheable, readable from any origin.",
         }
     }
@@ -156,6 +160,20 @@ impl Operation {
         self.errors.push(Error::InvalidFields(Vec::new()));
         for (name, description, schema) in Page::<Id>::parameters() {
             self = self.parameter("query", name, description, &schema);
+        }
+        self
+    }
+
+    /// Reads a query string.
+    pub fn query<T: FromFields>(mut self) -> Self {
+        self.errors.push(Error::InvalidFields(Vec::new()));
+        let schema = T::schema().to_value();
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let mut property = property.clone();
+            let description = property.as_object_mut().and_then(|members| members.remove("description"));
+            self.parameters.push(json!({
+                "name": name, "in": "query", "required": false, "description": description, "schema": property,
+            }));
         }
         self
     }
@@ -290,7 +308,8 @@ fn refusals(row: &Route) -> Vec<Error> {
         errors.extend([Error::Overloaded { retry_after_seconds: 1 }, Error::Unavailable]);
     }
     errors.extend(match caller {
-        Caller::AnyToken | Caller::Account => bearer::refusals(),
+        Caller::Account => bearer::refusals(),
+        Caller::AnyToken | Caller::AccountOrActor => bearer::refusals_to_actors(),
         Caller::Admin => bearer::refusals_to_administer(),
         Caller::Anyone | Caller::AnyoneAnywhere | Caller::RefreshToken => Vec::new(),
     });
@@ -303,7 +322,7 @@ fn refusals(row: &Route) -> Vec<Error> {
 fn reads_cookie(caller: Caller) -> bool {
     match caller {
         Caller::AnyToken | Caller::RefreshToken => true,
-        Caller::Anyone | Caller::AnyoneAnywhere | Caller::Account | Caller::Admin => false,
+        Caller::Anyone | Caller::AnyoneAnywhere | Caller::Account | Caller::AccountOrActor | Caller::Admin => false,
     }
 }
 
@@ -313,7 +332,7 @@ fn security(caller: Caller) -> Value {
         // `{}`: the token may be in the body instead.
         Caller::RefreshToken => json!([{"cookie": []}, {}]),
         Caller::AnyToken => json!([{"bearer": []}, {"cookie": []}, {}]),
-        Caller::Account => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}]),
+        Caller::Account | Caller::AccountOrActor => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}]),
         Caller::Admin => json!([{"bearer": []}, {"oauth2": [Scope::ADMIN]}]),
     }
 }

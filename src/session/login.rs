@@ -138,7 +138,9 @@ async fn attempt(
     let outcome = match (found, verdict) {
         (None, _) => Err((None, LoginFailure::UnknownUser)),
         (Some(found), Verdict::Wrong) => Err((Some(found), LoginFailure::WrongPassword)),
-        (Some(found), Verdict::Right { .. }) if !found.is_active => Err((Some(found), LoginFailure::Disabled)),
+        (Some(found), Verdict::Right { .. }) if !found.is_active_at(app.clock.now()) => {
+            Err((Some(found), LoginFailure::Disabled))
+        }
         (Some(found), Verdict::Right { .. }) if !found.is_verified && demands_verification => {
             Err((Some(found), LoginFailure::Unverified))
         }
@@ -180,6 +182,9 @@ fn succeed(
             OnChange::Refuse => fail(tx, admitted, Some(found), LoginFailure::Changed, from).map(Err),
         };
     };
+    if found.was_disabled() {
+        audit::record(tx, from, &Event::DisablingEnded { user: found.id })?;
+    }
     let mut opened = open::open(tx, standing, terms, from)?;
     let Device { shown, is_wanted } = &terms.device;
     opened.device = admitted.remember(tx, opened.user.id, shown.as_ref(), *is_wanted)?;

@@ -3,11 +3,12 @@
 //! [`family`] is the state table, [`token`] the format; the other files are one route or verb each.
 //!
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed, LoggedOut, TokenReused, ResponseRecovered, SessionRevoked,
-//! SessionsEnded.
+//! SessionsEnded, ImpersonationBegun.
 
 pub mod caller;
 pub mod end;
 pub mod family;
+pub mod impersonate;
 pub mod list;
 pub mod login;
 pub mod logout;
@@ -18,7 +19,10 @@ pub mod rotation;
 mod store;
 pub mod token;
 
-pub(crate) use store::{delete_ended, look_for_ended, revoke_all, revoke_others, set_access_version};
+pub(crate) use store::{
+    count_latest, delete_ended, find_impersonator as impersonator, look_for_ended, revoke_all, revoke_others,
+    set_access_version,
+};
 
 use crate::access::scope::Scope;
 use crate::account::UserId;
@@ -75,6 +79,8 @@ pub(crate) enum RevokedReason {
     PasswordSet,
     /// A new password was chosen with a token that came by mail.
     PasswordReset,
+    /// An administrator took the user's password.
+    PasswordTaken,
 }
 
 impl RevokedReason {
@@ -88,6 +94,7 @@ impl RevokedReason {
             Self::EndedByOperator => "ended_by_operator",
             Self::PasswordSet => "password_set",
             Self::PasswordReset => "password_reset",
+            Self::PasswordTaken => "password_taken",
         }
     }
 }

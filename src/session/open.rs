@@ -87,6 +87,7 @@ pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Or
             address: from.address.map(|address| address.to_string()),
             user_agent: from.user_agent.as_deref(),
             label: terms.label.as_deref(),
+            actor: None,
         },
     )?;
     let grant = Grant {

@@ -37,6 +37,9 @@ pub struct Claims {
     pub auth_time: i64,
     /// How (RFC 8176).
     pub amr: Vec<String>,
+    /// Who acts for the user, if it is not they themselves (RFC 8693 §4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Act>,
     /// Only if configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -46,4 +49,11 @@ pub struct Claims {
     /// Only if configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+/// Somebody who acts for the subject.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Act {
+    /// The administrator.
+    pub sub: UserId,
 }

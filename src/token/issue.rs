@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use super::claims::Claims;
+use super::claims::{Act, Claims};
 use super::keyring::Keyring;
 use crate::access::scope::Scope;
 use crate::account::store as accounts;
@@ -44,6 +44,18 @@ pub struct Tokens {
     /// Whole seconds until the refresh token expires unless it is used.
     refresh_expires_in: u64,
     /// What the access token may do.
+    scope: Scope,
+}
+
+/// An access token and nothing to refresh it with.
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct AccessToken {
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// Whole seconds that it is valid.
+    expires_in: u64,
+    /// What it may do.
     scope: Scope,
 }
 
@@ -92,7 +104,7 @@ impl Issuer {
     pub fn tokens(&self, grant: &Grant, scope: Option<Scope>, user: Option<&User>) -> Result<Tokens> {
         let scope = scope.unwrap_or_else(|| grant.scope.clone());
         Ok(Tokens {
-            access_token: self.access_token(grant, scope.clone(), user)?,
+            access_token: self.access_token(grant, scope.clone(), user, None, self.access_ttl)?,
             token_type: "Bearer",
             expires_in: self.access_ttl.as_secs(),
             refresh_token: Some(grant.refresh_token.to_text().to_string()),
@@ -101,14 +113,37 @@ impl Issuer {
         })
     }
 
-    fn access_token(&self, grant: &Grant, scope: Scope, user: Option<&User>) -> Result<String> {
+    /// An access token for an administrator who acts for `user`, as long as the session may live and no longer: there is
+    /// nothing to refresh it with.
+    ///
+    /// # Errors
+    /// As [`Issuer::tokens`].
+    pub fn token_for_another(&self, grant: &Grant, actor: UserId, user: &User) -> Result<AccessToken> {
+        let ttl = grant.refresh_expires_at.since(grant.granted_at).min(self.access_ttl);
+        let act = Some(Act { sub: actor });
+        Ok(AccessToken {
+            access_token: self.access_token(grant, grant.scope.clone(), Some(user), act, ttl)?,
+            token_type: "Bearer",
+            expires_in: ttl.as_secs(),
+            scope: grant.scope.clone(),
+        })
+    }
+
+    fn access_token(
+        &self,
+        grant: &Grant,
+        scope: Scope,
+        user: Option<&User>,
+        act: Option<Act>,
+        ttl: Duration,
+    ) -> Result<String> {
         let iat = grant.granted_at.as_seconds();
         let wants = |claim| self.extra_claims.contains(&claim);
         let claims = Claims {
             iss: self.issuer.clone(),
             sub: grant.user_id,
             aud: self.audience.clone(),
-            exp: iat + i64::try_from(self.access_ttl.as_secs()).expect("at most 30 days"),
+            exp: iat + i64::try_from(ttl.as_secs()).expect("at most 30 days"),
             iat,
             nbf: None,
             jti: URL_SAFE_NO_PAD.encode(random::bytes::<16>()),
@@ -118,6 +153,7 @@ impl Issuer {
             sid: grant.session_id,
             auth_time: grant.auth_time.as_seconds(),
             amr: grant.amr.split(' ').map(str::to_owned).collect(),
+            act,
             email: user.filter(|_| wants(ExtraClaim::Email)).map(|user| user.email.clone()),
             email_verified: user.filter(|_| wants(ExtraClaim::EmailVerified)).map(|user| user.is_verified),
             name: user.filter(|_| wants(ExtraClaim::Name)).and_then(|user| user.name.clone()),

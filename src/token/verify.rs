@@ -118,6 +118,7 @@ mod tests {
             sid: SessionId::new(NOW),
             auth_time: SECONDS,
             amr: vec!["pwd".to_owned()],
+            act: None,
             email: None,
             email_verified: None,
             name: None,

@@ -1,6 +1,7 @@
 //! The service over HTTP, from outside; the folders mirror `src/`.
 
 mod account;
+mod admin;
 mod http;
 mod matrix;
 mod oauth;

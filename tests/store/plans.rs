@@ -17,6 +17,7 @@ use signet::account::administer;
 use signet::account::email::Email;
 use signet::account::password::{NewPassword, Password};
 use signet::app::App;
+use signet::audit::Actor;
 use signet::cleanup::{self, Limits};
 use signet::db::{Conn, Db};
 use signet::hasher::Hasher;
@@ -203,14 +204,23 @@ impl Ledger {
         let password = Password::parse("another battery staple").expect("a password");
         let new = NewPassword::accept(password, 8, &email(), "http://localhost").expect("a good one");
         let roles = Roles::try_from(vec!["admin".to_owned()]).expect("a role");
-        self.note("signet users set-role", |_| block_on(administer::set_roles(&db, email(), roles)).expect("a user"));
-        self.note("signet users disable", |_| block_on(administer::disable(&db, email())).expect("a user"));
-        self.note("signet users enable", |_| block_on(administer::enable(&db, email())).expect("a user"));
+        self.note("signet users set-role", |_| {
+            block_on(administer::set_roles(&db, Actor::operator(), email(), roles)).expect("a user")
+        });
+        self.note("signet users disable", |_| {
+            block_on(administer::disable(&db, Actor::operator(), email(), None)).expect("a user")
+        });
+        self.note("signet users enable", |_| {
+            block_on(administer::enable(&db, Actor::operator(), email())).expect("a user")
+        });
         self.note("signet users set-password", |_| {
-            block_on(administer::set_password(&db, &hasher, Outbox::closed(), email(), &new)).expect("a user")
+            block_on(administer::set_password(&db, &hasher, Outbox::closed(), Actor::operator(), email(), &new))
+                .expect("a user")
         });
         self.server.client().register("bob@example.com");
-        self.note("signet sessions end EMAIL", |_| block_on(end::of_user(&db, email())).expect("a user"));
+        self.note("signet sessions end EMAIL", |_| {
+            block_on(end::of_user(&db, Actor::operator(), email())).expect("a user")
+        });
         let now = self.server.clock.now();
         let ended = self.note("signet sessions end --all", |_| block_on(end::of_everybody(&db, now)).expect("ended"));
         assert!(ended > 0, "the last page was reached from another");
@@ -306,7 +316,7 @@ impl Instrumentation for Ear {
 
 /// Not BEGIN and COMMIT, and not what is asked of the server itself.
 fn is_planned(statement: &str) -> bool {
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 9] = [
         "users",
         "sessions",
         "audit_events",
@@ -315,6 +325,7 @@ fn is_planned(statement: &str) -> bool {
         "one_time_tokens",
         "email_changes",
         "invitations",
+        "idempotency_keys",
     ];
     OURS.iter().any(|table| statement.contains(&format!("\"{table}\""))) || statement.contains('`')
 }

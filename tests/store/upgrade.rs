@@ -17,7 +17,7 @@ use crate::support::mailbox::{self, Mailbox};
 use crate::support::{Backend, PASSWORD, Server, Value, json, on_both, postgres};
 
 /// What a schema's tables are filled from, oldest reference first.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "users",
     "sessions",
     "audit_events",
@@ -27,6 +27,7 @@ const TABLES: [&str; 9] = [
     "one_time_tokens",
     "email_changes",
     "invitations",
+    "idempotency_keys",
 ];
 
 on_both! {
