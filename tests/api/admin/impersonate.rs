@@ -24,6 +24,8 @@ fn world(backend: Backend) -> World {
 fn world_of(server: Server) -> World {
     let root = admin(&server);
     let user = server.client().register("ada@example.com");
+    // Ids sort by the time at which they were made.
+    server.clock.advance(Duration::from_millis(1));
     let begun = root.client.post_empty(&format!("/v1/admin/users/{}/impersonate", user_id(&user))).expect(200);
     let acting = server.client().bearer(&begun.access_token());
     World { server, root, user, begun, acting }
@@ -59,6 +61,7 @@ on_both! {
             let (actor, subject, _) = trail(&server, kind).pop().expect(kind);
             assert_eq!((actor, subject), (bare(&root.id), bare(&user_id(&user))), "{kind}");
         }
+        server.clock.advance(Duration::from_millis(1));
         let own = server.client().login("ada@example.com");
         server.client().bearer(&own.access_token()).patch("/v1/auth/me", &json!({"name": "Ada"})).expect(200);
         assert_eq!(trail(&server, "user_updated").pop().expect("an event").0, bare(&user_id(&user)), "their own doing");
@@ -85,7 +88,7 @@ on_both! {
     }
 
     fn it_ends_with_the_session_that_began_it(backend) {
-        let World { root, acting, .. } = world(backend);
+        let World { server: _server, root, acting, .. } = world(backend);
         root.client.post_empty("/v1/auth/logout").expect(204);
         acting.get("/v1/auth/me").expect_problem(401, "invalid_token");
     }
@@ -104,12 +107,12 @@ on_both! {
     }
 
     fn it_ends_when_the_user_is_disabled_or_becomes_an_administrator(backend) {
-        let World { root, acting, user, .. } = world(backend);
+        let World { server: _server, root, acting, user, .. } = world(backend);
         let path = format!("/v1/admin/users/{}", user_id(&user));
         root.client.patch(&path, &json!({"roles": ["admin"]})).expect(200);
         acting.get("/v1/auth/me").expect_problem(401, "invalid_token");
         acting.get("/v1/admin/users").expect_problem(401, "invalid_token");
-        let World { root, acting, user, .. } = world(backend);
+        let World { server: _server, root, acting, user, .. } = world(backend);
         root.client.post_empty(&format!("/v1/admin/users/{}/disable", user_id(&user))).expect(200);
         acting.get("/v1/auth/me").expect_problem(401, "invalid_token");
     }

@@ -13,7 +13,7 @@ on_both! {
         let root = admin(&server);
         let session = server.client().register("ada@example.com");
         let forced = root.client.post_empty(&format!("/v1/admin/users/{}/reset-password", user_id(&session))).expect(200);
-        assert_eq!(forced.json(), json!({"by_mail": true, "expires_in": 3_600}));
+        assert_eq!(forced.json(), json!({"by_mail": true, "expires_in": 1_800}));
         log_in_with(&server, "ada@example.com", PASSWORD).expect_problem(401, "invalid_credentials");
         server.client().refresh(&session.refresh_token()).expect_problem(401, "invalid_grant");
         let token = mailbox.newest("ada@example.com", "reset_password").token();
