@@ -14,6 +14,7 @@ use signet::account::administer;
 use signet::account::email::Email;
 use signet::account::password::{NewPassword, Password};
 use signet::app::App;
+use signet::audit::Actor;
 use signet::clock::Clock;
 use signet::config::{Config, Secret};
 use signet::db::{Url, migrations};
@@ -99,7 +100,10 @@ fn session(runtime: &Runtime, app: &App) -> RefreshToken {
     let accepted = NewPassword::accept(password.clone(), 8, &email, "").expect("a good one");
     runtime.block_on(async {
         // A second pass finds the user of the first.
-        drop(administer::create(&app.db, &app.hasher, email.clone(), None, &accepted, Roles::user()).await);
+        drop(
+            administer::create(&app.db, &app.hasher, Actor::operator(), email.clone(), None, &accepted, Roles::user())
+                .await,
+        );
         let terms = Terms::first_party(app, None);
         log_in(app, email, &password, terms, Origin::default()).await.expect("the user is there").grant.refresh_token
     })

@@ -1,7 +1,7 @@
 //! The service over HTTP, from outside; the folders mirror `src/`.
 
 mod account;
-mod admin;
+pub mod admin;
 mod http;
 mod matrix;
 mod oauth;

@@ -28,6 +28,7 @@ use signet::session::end;
 use signet::session::refresh::{Conditions, refresh};
 use signet::session::token::RefreshToken;
 
+use crate::api::admin;
 use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -102,8 +103,11 @@ fn lost_indexes(backend: Backend) -> &'static [&'static str] {
             "DROP INDEX sessions_user_id",
             "ALTER TABLE sessions DROP CONSTRAINT sessions_handle_digest",
             "ALTER TABLE users DROP CONSTRAINT users_email_key",
+            "DROP INDEX users_email_order",
+            "DROP INDEX users_name_order",
+            "DROP INDEX users_admins",
         ],
-        Backend::Sqlite => &["DROP INDEX sessions_user_id"],
+        Backend::Sqlite => &["DROP INDEX sessions_user_id", "DROP INDEX users_name_order", "DROP INDEX users_admins"],
     }
 }
 
@@ -116,7 +120,7 @@ struct Ledger {
 
 impl Ledger {
     fn start(backend: Backend) -> Self {
-        let mut server = Server::start(backend);
+        let mut server = Server::start_with(backend, admin::administrable);
         let heard = listen_to(&server.config.database.url.0);
         // Only connections that are made from now on are heard.
         server.restart();
@@ -142,6 +146,7 @@ impl Ledger {
     fn of_everything(backend: Backend) -> Self {
         let mut ledger = Self::start(backend);
         ledger.requests();
+        ledger.administration();
         ledger.commands();
         ledger.clean_up();
         // In the end, so that whatever was done above was quick: a database as it is after some time in service.
@@ -195,6 +200,44 @@ impl Ledger {
         let session = self.server.client().register("eve@example.com");
         let bearer = self.server.client().bearer(&session.access_token());
         self.note("log out everywhere", |_| bearer.post("/v1/auth/logout", &json!({"all": true})).expect(204));
+    }
+
+    fn administration(&mut self) {
+        let root = admin::admin(&self.server).client;
+        let user = json!({"email": "bea@example.com", "name": "Bea"});
+        let once = root.with("idempotency-key", "8e03978e-40d5-43dd-bc93-6894a57f9324");
+        let created = self.note("open an account for somebody", |_| once.post("/v1/admin/users", &user).expect(201));
+        self.note("the same again", |_| once.post("/v1/admin/users", &user).expect(201));
+        for (first, next, query) in [
+            ("find users", "find users, next page", ""),
+            ("find users by address", "find users by address, next page", "email=e&"),
+            ("find users by name", "find users by name, next page", "name=b&"),
+            ("find administrators", "find administrators, next page", "role=admin&"),
+        ] {
+            let path = format!("/v1/admin/users?{query}limit=1");
+            root.post("/v1/admin/users", &json!({"email": format!("extra{}@example.com", query.len()), "name": "Bob"}));
+            admin::admin_called(&self.server, &format!("root{}@example.com", first.len()));
+            let page = self.note(first, |_| root.get(&path).expect(200));
+            let after = page.text_at("/next");
+            self.note(next, |_| root.get(&format!("{path}&after={after}")).expect(200));
+        }
+        let path = format!("/v1/admin/users/{}", created.text_at("/id"));
+        let at = |below: &str| format!("{path}{below}");
+        self.note("show a user", |_| root.get(&path).expect(200));
+        let change = json!({"name": "B", "email": "bea@example.org", "roles": ["author"]});
+        self.note("change a user", |_| root.patch(&path, &change).expect(200));
+        self.note("list sessions of a user", |_| root.get(&at("/sessions")).expect(200));
+        self.note("end sessions of a user", |_| root.delete(&at("/sessions")).expect(200));
+        self.note("force a reset", |_| root.post_empty(&at("/reset-password")).expect(200));
+        let acting = self.note("act for a user", |_| root.post_empty(&at("/impersonate")).expect(200));
+        let acting = self.server.client().bearer(&acting.access_token());
+        self.note("me, of another", |_| acting.get("/v1/auth/me").expect(200));
+        self.note("change the name of another", |_| acting.patch("/v1/auth/me", &json!({"name": "Bea"})).expect(200));
+        let until = json!({"until": "2027-01-01T00:00:00Z"});
+        self.note("disable a user for a time", |_| root.post(&at("/disable"), &until).expect(200));
+        self.note("disable a user for good", |_| root.post_empty(&at("/disable")).expect(200));
+        self.note("enable a user", |_| root.post_empty(&at("/enable")).expect(200));
+        self.note("statistics", |_| root.get("/v1/admin/statistics").expect(200));
     }
 
     fn commands(&mut self) {
@@ -399,6 +442,8 @@ fn fill(database: &mut Conn) {
                  user_agent, request_id, detail \
              FROM (SELECT * FROM audit_events ORDER BY id DESC LIMIT 1) AS latest, generate_series(1, 10) AS n, users; \
              INSERT INTO throttles SELECT sha256(uuid_send(gen_random_uuid())), now(), now() FROM generate_series(1, 20000); \
+             INSERT INTO idempotency_keys SELECT sha256(uuid_send(gen_random_uuid())), '', '', now() \
+                 FROM generate_series(1, 20000); \
              INSERT INTO known_sources SELECT gen_random_uuid(), users.id, 'address', sha256(uuid_send(gen_random_uuid())), \
                  now() FROM users, generate_series(1, 5);",
         )
@@ -406,6 +451,7 @@ fn fill(database: &mut Conn) {
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) sessions"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) audit_events"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) throttles"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) idempotency_keys"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) known_sources"))
         .expect("filled");
     }

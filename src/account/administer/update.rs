@@ -66,10 +66,9 @@ fn update_in(
     id: UserId,
     changes: &Changes,
 ) -> QueryResult<Result<ManagedUser>> {
-    if changes.roles.as_ref().is_some_and(|roles| !roles.contains(Roles::ADMIN)) {
-        if let Err(refusal) = may_lose_an_admin(tx, by, id)? {
-            return Ok(Err(refusal));
-        }
+    let is_to_be_none = changes.roles.as_ref().is_some_and(|roles| !roles.contains(Roles::ADMIN));
+    if is_to_be_none && let Err(refusal) = may_lose_an_admin(tx, by, id)? {
+        return Ok(Err(refusal));
     }
     if let Some(email) = &changes.email {
         let is_verified = changes.is_verified.unwrap_or(true);

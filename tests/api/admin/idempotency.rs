@@ -119,8 +119,11 @@ on_both! {
             });
             let created: Vec<Value> = answers.iter().filter(|answer| answer.status == 201).map(Answer::json).collect();
             assert!(!created.is_empty() && created.iter().all(|user| *user == created[0]), "{answers:?}");
-            let others = answers.iter().filter(|answer| answer.status != 201);
-            others.for_each(|answer| drop(answer.clone().expect_problem(409, "idempotency_key_in_use")));
+            // A machine that has too much to do says so.
+            for answer in answers.iter().filter(|answer| ![201, 503].contains(&answer.status)) {
+                assert_eq!(answer.status, 409, "{answer:?}");
+                answer.clone().expect_problem(409, "idempotency_key_in_use");
+            }
             assert_eq!(users(&server), round + 1);
         }
         assert_eq!(server.audited("user_created"), 5);
