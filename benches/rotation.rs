@@ -12,8 +12,9 @@ use rustix::time::{ClockId, clock_gettime};
 use signet::access::role::Roles;
 use signet::account::administer;
 use signet::account::email::Email;
-use signet::account::password::{NewPassword, Password};
+use signet::account::password::{NewPassword, Password, Subject};
 use signet::app::App;
+use signet::audit::Actor;
 use signet::clock::Clock;
 use signet::config::{Config, Secret};
 use signet::db::{Url, migrations};
@@ -96,10 +97,12 @@ fn service(database: String, dir: &Path) -> App {
 fn session(runtime: &Runtime, app: &App) -> RefreshToken {
     let email = Email::parse(&format!("{}@bench.example", std::process::id())).expect("an address");
     let password = Password::parse("correct horse battery").expect("a password");
-    let accepted = NewPassword::accept(password.clone(), 8, &email, "").expect("a good one");
+    let subject = Subject { email: &email, name: None, issuer: "" };
+    let accepted = NewPassword::accept(password.clone(), 8, &subject).expect("a good one");
     runtime.block_on(async {
         // A second pass finds the user of the first.
-        drop(administer::create(&app.db, &app.hasher, email.clone(), None, Some(&accepted), Roles::user()).await);
+        let by = Actor::operator();
+        drop(administer::create(&app.db, &app.hasher, by, email.clone(), None, Some(&accepted), Roles::user()).await);
         let terms = Terms::first_party(app, None);
         log_in(app, email, &password, terms, Origin::default()).await.expect("the user is there").grant.refresh_token
     })

@@ -1,7 +1,8 @@
 //! What leaves by itself: sessions that have ended, one-time tokens and second steps that have
 //! expired, audit events that are older than they
 //! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, API keys that have ended,
-//! accounts that were deleted and whose time is over, and webhooks that nobody sends any more.
+//! accounts that were deleted and whose time is over, webhooks that nobody sends any more, and
+//! answers that were kept for whoever asks again.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!
@@ -20,6 +21,7 @@ use crate::audit::{self, EventId};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::db::{self, Db, Leader, Tx};
+use crate::http::idempotency;
 use crate::metrics::Metrics;
 use crate::mfa;
 use crate::session::{self, SessionId};
@@ -76,7 +78,8 @@ pub struct Limits {
     audit_events: Option<Timestamp>,
     throttles: Timestamp,
     known_sources: Timestamp,
-    users: Timestamp,
+    /// What says itself when it is over.
+    expired: Timestamp,
     webhook_deliveries: Timestamp,
 }
 
@@ -92,8 +95,8 @@ impl Limits {
             // No instance whose clock is behind remembers what others have forgotten for so long.
             throttles: now - CLOCK_SKEW,
             known_sources: now - known_for - CLOCK_SKEW,
-            // Every instance has refused to bring them back by then.
-            users: now - CLOCK_SKEW,
+            // Every instance has refused it by then.
+            expired: now - CLOCK_SKEW,
             webhook_deliveries: now - webhooks,
         }
     }
@@ -113,6 +116,7 @@ pub struct Removed {
     pub api_key_sources: usize,
     pub users: usize,
     pub webhook_deliveries: usize,
+    pub idempotency_keys: usize,
 }
 
 impl Removed {
@@ -128,6 +132,7 @@ impl Removed {
         api_key_sources: 0,
         users: 0,
         webhook_deliveries: 0,
+        idempotency_keys: 0,
     };
 }
 
@@ -153,6 +158,7 @@ pub async fn run(app: &App) {
                     api_key_sources = removed.api_key_sources,
                     users = removed.users,
                     webhook_deliveries = removed.webhook_deliveries,
+                    idempotency_keys = removed.idempotency_keys,
                     "removed what has ended"
                 );
                 true
@@ -247,11 +253,13 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         .await?;
     let (api_keys, api_key_sources) = sweep_api_keys(leader, limits, metrics).await?;
     // Found by an index that has only the deleted ones in it.
-    let purge = move |tx: &mut Tx<'_>| deletion::purge_due(tx, limits.users, USERS_AT_ONCE);
+    let purge = move |tx: &mut Tx<'_>| deletion::purge_due(tx, limits.expired, USERS_AT_ONCE);
     let users = in_batches(leader, "users", "cleanup.users", metrics, purge).await?;
     let delete = move |tx: &mut Tx<'_>| webhook::delete_old(tx, webhook_deliveries, BATCH as i64);
     let webhook_deliveries =
         in_batches(leader, "webhook_deliveries", "cleanup.webhook_deliveries", metrics, delete).await?;
+    let delete = move |tx: &mut Tx<'_>| idempotency::delete_expired(tx, limits.expired, BATCH as i64);
+    let idempotency_keys = in_batches(leader, "idempotency_keys", "cleanup.idempotency_keys", metrics, delete).await?;
     Ok(Removed {
         sessions,
         audit_events,
@@ -263,6 +271,7 @@ pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Re
         api_key_sources,
         users,
         webhook_deliveries,
+        idempotency_keys,
     })
 }
 

@@ -245,6 +245,9 @@ pub struct SessionConfig {
     /// How long after its use a refresh token whose successor was never seen still recovers the session, for the client
     /// that lost the response. Unset: as long as the session lives. `0s`: never (strict rotation).
     pub recovery: Option<Period>,
+    /// How long an administrator may act for a user before they have to begin anew; no longer than their own session lives.
+    /// `0s`: never.
+    pub impersonation_ttl: Period,
 }
 
 impl Default for SessionConfig {
@@ -254,6 +257,7 @@ impl Default for SessionConfig {
             max_ttl: Period(Duration::from_secs(30 * 24 * 3600)),
             grace: Period(Duration::from_secs(30)),
             recovery: None,
+            impersonation_ttl: Period(Duration::from_secs(15 * 60)),
         }
     }
 }

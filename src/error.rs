@@ -72,6 +72,18 @@ pub enum Error {
     /// The user has as many API keys as one may have.
     #[error("this account has as many API keys as one may have; revoke one first")]
     ApiKeyLimit,
+    /// Nobody would be left to administer.
+    #[error("there would be no administrator left who can log in")]
+    LastAdmin,
+    /// The user can do nothing, so this cannot be done for them.
+    #[error("the user is disabled")]
+    UserDisabled,
+    /// The key came with another request before.
+    #[error("this Idempotency-Key came with another request before")]
+    IdempotencyKeyReused,
+    /// The request that came with the key first is not answered yet.
+    #[error("the request with this Idempotency-Key is still under way")]
+    IdempotencyKeyInUse,
     /// The body is larger than any legitimate one.
     #[error("the body is larger than {} bytes", crate::http::body::MAX_BODY_BYTES)]
     PayloadTooLarge,
@@ -158,6 +170,10 @@ impl Error {
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::EmailTaken => "email_taken",
             Self::ApiKeyLimit => "api_key_limit",
+            Self::LastAdmin => "last_admin",
+            Self::UserDisabled => "user_disabled",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::IdempotencyKeyInUse => "idempotency_key_in_use",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::TooManyRequests(_) => "too_many_requests",
@@ -175,7 +191,7 @@ impl Error {
             | Self::InvalidScope
             | Self::InvalidTarget
             | Self::InvalidOneTimeToken => StatusCode::BAD_REQUEST,
-            Self::InvalidFields(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidFields(_) | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InvalidCredentials
             | Self::MfaRequired(_)
             | Self::InvalidCode
@@ -187,7 +203,12 @@ impl Error {
             Self::InsufficientScope(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::EmailTaken | Self::ApiKeyLimit | Self::FactorExists => StatusCode::CONFLICT,
+            Self::EmailTaken
+            | Self::ApiKeyLimit
+            | Self::FactorExists
+            | Self::LastAdmin
+            | Self::UserDisabled
+            | Self::IdempotencyKeyInUse => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -208,6 +229,10 @@ impl Error {
             | Self::EmailTaken
             | Self::ApiKeyLimit
             | Self::FactorExists
+            | Self::LastAdmin
+            | Self::UserDisabled
+            | Self::IdempotencyKeyReused
+            | Self::IdempotencyKeyInUse
             | Self::InvalidOneTimeToken => (bad_request, "invalid_request"),
             Self::InvalidCredentials | Self::MfaRequired(_) | Self::InvalidCode | Self::InvalidGrant => {
                 (bad_request, "invalid_grant")

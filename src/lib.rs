@@ -18,14 +18,15 @@
 //!
 //! # Where things are
 //!
-//! Features: [`account`], [`mail`], [`mfa`], [`session`], [`token`], [`oauth`], [`api_key`], [`throttle`], [`audit`],
-//! [`webhook`], [`cleanup`]. Rules that know neither HTTP nor SQL: [`access`], [`session::family`], [`token::keyring`],
-//! [`api_key::rules`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
+//! Features: [`account`], [`admin`], [`mail`], [`mfa`], [`session`], [`token`], [`oauth`], [`api_key`], [`throttle`],
+//! [`audit`], [`webhook`], [`cleanup`]. Rules that know neither HTTP nor SQL: [`access`], [`session::family`],
+//! [`token::keyring`], [`api_key::rules`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
 //! [`hasher`], [`jobs`], [`machine`]. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
 //! [`telemetry`], [`cli`].
 
 pub mod access;
 pub mod account;
+pub mod admin;
 pub mod api_key;
 pub mod app;
 pub mod audit;

@@ -290,7 +290,7 @@ metrics! {
     purged_rows: counters {
         table: Known(&[
             "sessions", "audit_events", "one_time_tokens", "second_factors", "throttles", "known_sources", "api_keys",
-            "api_key_sources", "users", "webhook_deliveries"
+            "api_key_sources", "users", "webhook_deliveries", "idempotency_keys"
         ])
     } =
         "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";

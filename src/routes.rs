@@ -10,19 +10,23 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as Service};
 
-use self::Caller::{Account, AccountOrKey, Admin, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
+use self::Caller::{Account, AccountOrActor, AccountOrKey, Admin, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
 use self::RateLimit::{Guesses, Mails, Registrations, Unlimited};
 use crate::access::step_up::Demand;
 use crate::account::change_email::{self, confirm};
 use crate::account::deletion::{delete as delete_me, restore};
 use crate::account::{change_password, export, forgot_password, me, register, reset_password, verify_email};
+use crate::admin::{
+    self, create_user, disable, impersonate, invitations, list_users, reset_password as force_reset, sessions,
+    statistics, user,
+};
 use crate::api_key as keys;
 use crate::audit::{feed, list as audit};
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::openapi::Operation;
 use crate::http::respond::survive;
-use crate::http::{cookie, health};
+use crate::http::{cookie, health, idempotency};
 use crate::metrics::Metrics;
 use crate::mfa;
 use crate::oauth::{metadata, token};
@@ -59,8 +63,10 @@ pub enum Caller {
     RefreshToken,
     /// An access token, or a refresh token.
     AnyToken,
-    /// An access token with the scope `account`, of a session that is alive.
+    /// An access token with the scope `account`, of a session that is alive and the user's own.
     Account,
+    /// The same, or one of an administrator who acts for the user.
+    AccountOrActor,
     /// The same, or an API key with the scope `account`, or a token that one was exchanged for: to read, and no more.
     AccountOrKey,
     /// An access token with the scope `admin`, of a session that is alive, whose user has the role `admin` now.
@@ -95,7 +101,7 @@ pub const PUBLIC: &[Route] = &[
     post("/v1/auth/refresh", RefreshToken, Unlimited, refresh::describe, || web::to(refresh::handle)),
     post("/v1/auth/logout", AnyToken, Unlimited, logout::describe, || web::to(logout::handle)),
     get("/v1/auth/me", AccountOrKey, Unlimited, me::describe_show, || web::to(me::show)),
-    patch("/v1/auth/me", Account, Unlimited, me::describe_change, || web::to(me::change)),
+    patch("/v1/auth/me", AccountOrActor, Unlimited, me::describe_change, || web::to(me::change)),
     delete("/v1/auth/me", Account, Guesses, delete_me::describe, || web::to(delete_me::handle)),
     get("/v1/auth/me/export", Account, Unlimited, export::describe, || web::to(export::handle)),
     post("/v1/auth/restore", Anyone, Unlimited, restore::describe, || web::to(restore::handle)),
@@ -111,13 +117,29 @@ pub const PUBLIC: &[Route] = &[
     post("/v1/auth/mfa/recovery-codes", Account, Guesses, mfa::recovery_codes::describe, || {
         web::to(mfa::recovery_codes::handle)
     }),
-    get("/v1/auth/sessions", Account, Unlimited, list::describe, || web::to(list::handle)),
-    delete("/v1/auth/sessions/{id}", Account, Unlimited, revoke::describe, || web::to(revoke::handle)),
+    get("/v1/auth/sessions", AccountOrActor, Unlimited, list::describe, || web::to(list::handle)),
+    delete("/v1/auth/sessions/{id}", AccountOrActor, Unlimited, revoke::describe, || web::to(revoke::handle)),
     get("/v1/auth/api-keys", Account, Unlimited, keys::list::describe, || web::to(keys::list::handle)),
     post("/v1/auth/api-keys", Account, Unlimited, keys::create::describe, || web::to(keys::create::handle)),
     delete("/v1/auth/api-keys", Account, Unlimited, keys::revoke::describe_all, || web::to(keys::revoke::all)),
     delete("/v1/auth/api-keys/{id}", Account, Unlimited, keys::revoke::describe, || web::to(keys::revoke::handle)),
     post("/v1/auth/api-keys/{id}/rotate", Account, Unlimited, keys::rotate::describe, || web::to(keys::rotate::handle)),
+    get("/v1/admin/users", Admin, Unlimited, list_users::describe, || web::to(list_users::handle)),
+    post("/v1/admin/users", Admin, Unlimited, create_user::describe, || web::to(create_user::handle)),
+    get("/v1/admin/users/{id}", Admin, Unlimited, user::describe_show, || web::to(user::show)),
+    patch("/v1/admin/users/{id}", Admin, Unlimited, user::describe_change, || web::to(user::change)),
+    delete("/v1/admin/users/{id}", Admin, Unlimited, user::describe_delete, || web::to(user::delete)),
+    get("/v1/admin/users/{id}/sessions", Admin, Unlimited, sessions::describe_show, || web::to(sessions::show)),
+    delete("/v1/admin/users/{id}/sessions", Admin, Unlimited, sessions::describe_end, || web::to(sessions::end)),
+    post("/v1/admin/users/{id}/disable", Admin, Unlimited, disable::describe_disable, || web::to(disable::disable)),
+    post("/v1/admin/users/{id}/enable", Admin, Unlimited, disable::describe_enable, || web::to(disable::enable)),
+    post("/v1/admin/users/{id}/reset-password", Admin, Unlimited, force_reset::describe, || {
+        web::to(force_reset::handle)
+    }),
+    post("/v1/admin/users/{id}/impersonate", Admin, Unlimited, impersonate::describe, || web::to(impersonate::handle)),
+    post("/v1/admin/invitations", Admin, Unlimited, invitations::describe, || web::to(invitations::handle)),
+    get("/v1/admin/statistics", Admin, Unlimited, statistics::describe, || web::to(statistics::handle)),
+    get("/v1/admin/keys", Admin, Unlimited, admin::keys::describe, || web::to(admin::keys::handle)),
     get("/v1/admin/audit", Admin, Unlimited, audit::describe, || web::to(audit::handle)),
     get("/v1/admin/audit/head", Admin, Unlimited, audit::describe_head, || web::to(audit::handle_head)),
     get("/v1/admin/webhooks", Admin, Unlimited, endpoints::describe_list, || web::to(endpoints::list)),
@@ -158,19 +180,27 @@ type Describe = fn() -> Operation;
 type Serve = fn() -> Service;
 
 const fn get(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::GET, path, caller, limit, demand: Demand::Nothing, describe: Some(describe), service }
+    Route { method: Method::GET, path, caller, limit, demand: usual(caller), describe: Some(describe), service }
 }
 
 const fn post(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::POST, path, caller, limit, demand: Demand::Nothing, describe: Some(describe), service }
+    Route { method: Method::POST, path, caller, limit, demand: usual(caller), describe: Some(describe), service }
 }
 
 const fn patch(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::PATCH, path, caller, limit, demand: Demand::Nothing, describe: Some(describe), service }
+    Route { method: Method::PATCH, path, caller, limit, demand: usual(caller), describe: Some(describe), service }
 }
 
 const fn delete(path: &'static str, caller: Caller, limit: RateLimit, describe: Describe, service: Serve) -> Route {
-    Route { method: Method::DELETE, path, caller, limit, demand: Demand::Nothing, describe: Some(describe), service }
+    Route { method: Method::DELETE, path, caller, limit, demand: usual(caller), describe: Some(describe), service }
+}
+
+/// What the rows of a caller demand unless they say otherwise.
+const fn usual(caller: Caller) -> Demand {
+    match caller {
+        Admin => Demand::Administration,
+        Account | AccountOrActor | AccountOrKey | AnyToken | Anyone | AnyoneAnywhere | RefreshToken => Demand::Nothing,
+    }
 }
 
 const fn undescribed(path: &'static str, service: Serve) -> Route {
@@ -267,6 +297,7 @@ fn cors(config: &Config) -> Cors {
         .allowed_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allowed_header(cookie::CSRF_HEADER)
+        .allowed_header(idempotency::HEADER)
         .expose_headers(EXPOSED)
         .supports_credentials()
         .block_on_origin_mismatch(false)

@@ -20,6 +20,8 @@ pub struct Caller {
     pub roles: Roles,
     /// When and how they proved who they are.
     pub authentication: Authentication,
+    /// The administrator who acts for the user, if it is not they themselves (`act`).
+    pub actor: Option<UserId>,
 }
 
 impl Caller {
@@ -61,7 +63,7 @@ mod tests {
         let now = Timestamp::from_micros(0);
         let (user_id, session_id) = (UserId::new(now), SessionId::new(now));
         let (scope, roles) = (scope.parse().expect("a scope"), roles.parse().expect("roles"));
-        Caller { user_id, session_id, scope, roles, authentication: Authentication::NONE }
+        Caller { user_id, session_id, scope, roles, authentication: Authentication::NONE, actor: None }
     }
 
     #[test]

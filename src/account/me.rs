@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{Error, Result};
 use crate::field::{Patch, Text};
-use crate::http::bearer::{Account, Reader};
+use crate::http::bearer::{AccountOrActor, Reader};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
@@ -38,7 +38,7 @@ request_body! {
 /// Answers 200 with the user as changed.
 pub async fn change(
     app: Data<App>,
-    Account { caller, user }: Account,
+    AccountOrActor { caller, user }: AccountOrActor,
     from: Origin,
     Json(body): Json<Change>,
 ) -> Result<HttpResponse> {

@@ -18,6 +18,7 @@ pub mod one_time;
 pub mod password;
 pub mod register;
 pub mod reset_password;
+pub(crate) mod search;
 pub(crate) mod store;
 pub mod verify_email;
 
@@ -51,4 +52,14 @@ pub struct User {
     pub created_at: Timestamp,
     /// The last time a session was opened.
     pub last_login_at: Option<Timestamp>,
+}
+
+/// A user as administrators see one.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct ManagedUser {
+    /// What the user sees, too.
+    #[serde(flatten)]
+    pub user: User,
+    /// When the user may log in again; `null` for who is not disabled, or not for a time.
+    pub disabled_until: Option<Timestamp>,
 }

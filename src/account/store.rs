@@ -1,11 +1,14 @@
 //! The queries on `users`.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::result::DatabaseErrorKind::UniqueViolation;
 use diesel::result::Error::DatabaseError;
+use diesel::sql_types::Bool;
 
 use super::email::Email;
-use super::{User, UserId};
+use super::search::IS_ADMIN;
+use super::{ManagedUser, User, UserId};
 use crate::access::role::Roles;
 use crate::clock::Timestamp;
 use crate::db::schema::users;
@@ -32,16 +35,55 @@ impl From<UserRow> for User {
     }
 }
 
+/// A user's columns as administrators may see them.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub(super) struct ManagedRow {
+    #[diesel(embed)]
+    row: UserRow,
+    disabled_until: Option<Timestamp>,
+}
+
+impl ManagedRow {
+    /// Whose time is over is active again, though the next log-in is what writes it down.
+    pub(super) fn seen_at(self, now: Timestamp) -> ManagedUser {
+        let mut user = User::from(self.row);
+        user.is_active |= self.disabled_until.is_some_and(|until| until <= now);
+        ManagedUser { disabled_until: self.disabled_until.filter(|_| !user.is_active), user }
+    }
+}
+
 /// What a password check needs to know of a user.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub(crate) struct Credentials {
     pub(crate) id: UserId,
     pub(crate) password_hash: String,
-    pub(crate) is_active: bool,
+    is_active: bool,
     pub(crate) is_verified: bool,
     /// Whether the password is only half of a log-in.
     pub(crate) has_second_factor: bool,
+    disabled_until: Option<Timestamp>,
+}
+
+impl Credentials {
+    /// Whether the user may log in.
+    pub(crate) fn is_active_at(&self, now: Timestamp) -> bool {
+        self.is_active || self.disabled_until.is_some_and(|until| until <= now)
+    }
+
+    /// Whether a log-in ends a time for which the user was disabled.
+    pub(crate) fn was_disabled(&self) -> bool {
+        !self.is_active
+    }
+}
+
+/// Not disabled, or disabled until a time that is over. Whatever asks whether a user may do something asks this; only what
+/// looks at sessions can do with `is_active`, since disabling ends them, and a log-in sets it.
+#[diesel::dsl::auto_type]
+fn active(now: Timestamp) -> _ {
+    let is_over = users::disabled_until.is_not_null().and(users::disabled_until.assume_not_null().le(now));
+    users::is_active.or(is_over)
 }
 
 /// A user together with the number that sessions compare theirs with.
@@ -74,15 +116,35 @@ pub(crate) fn find_standing(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<S
     Ok(found.map(|(row, access_version)| Standing { user: row.into(), access_version }))
 }
 
-/// Locks an active user until the transaction ends, so that what is counted of theirs stays so; tells whether there is one.
+/// The same under the user's lock, so that what they are stays so until the transaction ends.
 /// (SQLite's transaction holds the only write lock already.)
+pub(crate) fn lock_standing(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<Standing>> {
+    let query = users::table.find(id);
+    let found: Option<(UserRow, i64)> = match tx.conn {
+        Conn::Pg(c) => query.select((UserRow::as_select(), users::access_version)).for_update().first(c).optional()?,
+        Conn::Sqlite(c) => query.select((UserRow::as_select(), users::access_version)).first(c).optional()?,
+    };
+    Ok(found.map(|(row, access_version)| Standing { user: row.into(), access_version }))
+}
+
+/// Locks an active user until the transaction ends, so that what is counted of theirs stays so; tells whether there is one.
 pub(crate) fn lock_active(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
-    let query = users::table.find(id).filter(users::is_active).select(users::id);
+    let query = users::table.find(id).filter(active(tx.now)).select(users::id);
     let found: Option<UserId> = match tx.conn {
         Conn::Pg(c) => query.for_no_key_update().first(c).optional()?,
         Conn::Sqlite(c) => query.first(c).optional()?,
     };
     Ok(found.is_some())
+}
+
+/// Every administrator under their lock, and whether they are active: of two who are to be none any more, the second is
+/// looked at when it is known what became of the first.
+pub(super) fn lock_admins(tx: &mut Tx<'_>) -> QueryResult<Vec<(UserId, bool)>> {
+    let query = users::table.filter(sql::<Bool>(IS_ADMIN)).order(users::id).select((users::id, active(tx.now)));
+    match tx.conn {
+        Conn::Pg(c) => query.for_update().load(c),
+        Conn::Sqlite(c) => query.load(c),
+    }
 }
 
 pub(crate) fn find_id_by_email(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Option<UserId>> {
@@ -91,13 +153,13 @@ pub(crate) fn find_id_by_email(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Op
 }
 
 /// What a mail to a user depends on.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = users)]
+#[derive(Queryable)]
 pub(super) struct Addressee {
     pub(super) id: UserId,
     pub(super) email: String,
     email_key: String,
     pub(super) name: Option<String>,
+    /// Or disabled until a time that is over.
     pub(super) is_active: bool,
     pub(super) is_verified: bool,
     pub(super) last_login_at: Option<Timestamp>,
@@ -110,14 +172,20 @@ impl Addressee {
     }
 }
 
+#[diesel::dsl::auto_type]
+fn addressee(now: Timestamp) -> _ {
+    let is_active: active = active(now);
+    (users::id, users::email, users::email_key, users::name, is_active, users::is_verified, users::last_login_at)
+}
+
 pub(super) fn find_addressee(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Option<Addressee>> {
     let query = users::table.filter(users::email_key.eq(email.key()));
-    on!(tx.conn, |c| query.select(Addressee::as_select()).first(c).optional())
+    on!(tx.conn, |c| query.select(addressee(tx.now)).first(c).optional())
 }
 
 pub(super) fn find_addressee_by_id(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<Addressee>> {
     let query = users::table.find(id);
-    on!(tx.conn, |c| query.select(Addressee::as_select()).first(c).optional())
+    on!(tx.conn, |c| query.select(addressee(tx.now)).first(c).optional())
 }
 
 /// A user to be.
@@ -171,11 +239,15 @@ pub(crate) fn mark_login(
 ) -> QueryResult<Option<Standing>> {
     let unchanged = users::table
         .find(checked.id)
-        .filter(users::is_active)
+        .filter(active(tx.now))
         .filter(users::password_hash.eq(&checked.password_hash))
         .filter(users::has_second_factor.eq(checked.has_second_factor));
-    let update = diesel::update(unchanged)
-        .set((users::last_login_at.eq(tx.now), users::password_hash.eq(new_hash.unwrap_or(&checked.password_hash))));
+    let update = diesel::update(unchanged).set((
+        users::last_login_at.eq(tx.now),
+        users::password_hash.eq(new_hash.unwrap_or(&checked.password_hash)),
+        // A time for which they were disabled ends with this.
+        (users::is_active.eq(true), users::disabled_until.eq(None::<Timestamp>)),
+    ));
     let updated: Option<(UserRow, i64)> = on!(tx.conn, |c| {
         let update = update.returning((UserRow::as_returning(), users::access_version));
         Cached::<LoginMark, _>::new(update).get_result(c).optional()
@@ -227,9 +299,9 @@ pub(super) fn set_password_hash(tx: &mut Tx<'_>, id: UserId, new: &str) -> Query
 
 /// Sets the password of an active user, and notes that the address is theirs if `verifies`; the address.
 pub(super) fn reset_password(tx: &mut Tx<'_>, id: UserId, hash: &str, verifies: bool) -> QueryResult<Option<String>> {
-    let active = users::table.find(id).filter(users::is_active);
+    let active = users::table.find(id).filter(active(tx.now));
     // What is verified stays so; the text of the statement must not depend on it.
-    let is_verified = users::is_verified.or(verifies.into_sql::<diesel::sql_types::Bool>());
+    let is_verified = users::is_verified.or(verifies.into_sql::<Bool>());
     let update = diesel::update(active)
         .set((users::password_hash.eq(hash), users::is_verified.eq(is_verified)))
         .returning(users::email);
@@ -245,16 +317,24 @@ pub(super) fn void_password(tx: &mut Tx<'_>, id: UserId, nobodys_hash: &str) -> 
 
 /// Notes that the address is the user's; tells whether there is an active user.
 pub(super) fn mark_verified(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
-    let update = diesel::update(users::table.find(id).filter(users::is_active)).set(users::is_verified.eq(true));
+    let update = diesel::update(users::table.find(id).filter(active(tx.now))).set(users::is_verified.eq(true));
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)
 }
 
-/// Puts another address, which is the user's, in the place of the one there is; tells whether it was free.
-pub(super) fn replace_email(tx: &mut Tx<'_>, id: UserId, email: &Email) -> QueryResult<bool> {
-    let update = diesel::update(users::table.find(id).filter(users::is_active)).set((
+/// Puts another address in the place of the one there is, and says whether it is the user's; tells whether it was free. Of a
+/// disabled user only if that is allowed.
+pub(super) fn replace_email(
+    tx: &mut Tx<'_>,
+    id: UserId,
+    email: &Email,
+    is_verified: bool,
+    even_if_disabled: bool,
+) -> QueryResult<bool> {
+    let allowed = active(tx.now).or(even_if_disabled.into_sql::<Bool>());
+    let update = diesel::update(users::table.find(id).filter(allowed)).set((
         users::email.eq(email.address()),
         users::email_key.eq(email.key()),
-        users::is_verified.eq(true),
+        users::is_verified.eq(is_verified),
     ));
     // A transaction within this one: Postgres goes on after a refusal only if the refused statement was one of its own.
     match on!(tx.conn, |c| c.transaction(|c| update.execute(c))) {
@@ -262,6 +342,18 @@ pub(super) fn replace_email(tx: &mut Tx<'_>, id: UserId, email: &Email) -> Query
         Err(DatabaseError(UniqueViolation, _)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// What an administrator sets as it is to be.
+pub(super) fn set_name(tx: &mut Tx<'_>, id: UserId, name: Option<&str>) -> QueryResult<()> {
+    let update = diesel::update(users::table.find(id)).set(users::name.eq(name));
+    on!(tx.conn, |c| update.execute(c)).map(|_| ())
+}
+
+/// What an administrator knows, or vouches for.
+pub(super) fn set_verified(tx: &mut Tx<'_>, id: UserId, is_verified: bool) -> QueryResult<()> {
+    let update = diesel::update(users::table.find(id)).set(users::is_verified.eq(is_verified));
+    on!(tx.conn, |c| update.execute(c)).map(|_| ())
 }
 
 /// Sets the roles and raises the access version, which is returned; `None` if there is no such user.
@@ -272,18 +364,41 @@ pub(super) fn update_roles(tx: &mut Tx<'_>, id: UserId, roles: &Roles) -> QueryR
     on!(tx.conn, |c| update.get_result(c).optional())
 }
 
-/// Disables a user; tells whether there was one to disable.
-pub(super) fn disable(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
-    let active = users::table.find(id).filter(users::is_active);
-    let update =
-        diesel::update(active).set((users::is_active.eq(false), users::access_version.eq(users::access_version + 1)));
+/// Disables a user, for good or until a time; tells whether there was one to disable.
+pub(super) fn disable(tx: &mut Tx<'_>, id: UserId, until: Option<Timestamp>) -> QueryResult<bool> {
+    let active = users::table.find(id).filter(active(tx.now));
+    let update = diesel::update(active).set((
+        users::is_active.eq(false),
+        users::disabled_until.eq(until),
+        users::access_version.eq(users::access_version + 1),
+    ));
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
+
+/// Sets until when a disabled user is so; tells whether that was another time.
+pub(super) fn set_disabled_until(tx: &mut Tx<'_>, id: UserId, until: Option<Timestamp>) -> QueryResult<bool> {
+    let disabled = users::table.find(id).filter(users::is_active.eq(false)).filter(users::purge_at.is_null());
+    let changed = match until {
+        None => {
+            let update = diesel::update(disabled.filter(users::disabled_until.is_not_null()));
+            on!(tx.conn, |c| update.set(users::disabled_until.eq(None::<Timestamp>)).execute(c))?
+        }
+        Some(until) => {
+            let other = users::disabled_until.is_null().or(users::disabled_until.assume_not_null().ne(until));
+            let update = diesel::update(disabled.filter(other));
+            on!(tx.conn, |c| update.set(users::disabled_until.eq(until)).execute(c))?
+        }
+    };
+    Ok(changed == 1)
 }
 
 /// Lets a disabled user in again; tells whether there was one. A deleted one is brought back in another way.
 pub(super) fn enable(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
     let disabled = users::table.find(id).filter(users::is_active.eq(false)).filter(users::purge_at.is_null());
-    let update =
-        diesel::update(disabled).set((users::is_active.eq(true), users::access_version.eq(users::access_version + 1)));
+    let update = diesel::update(disabled).set((
+        users::is_active.eq(true),
+        users::disabled_until.eq(None::<Timestamp>),
+        users::access_version.eq(users::access_version + 1),
+    ));
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)
 }

@@ -18,7 +18,10 @@ pub mod verify;
 
 use std::time::Duration;
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
 use serde_json::json;
 
 use crate::access::role::Roles;
@@ -30,11 +33,14 @@ use crate::api_key::ApiKeyId;
 use crate::api_key::rules::Refusal;
 use crate::clock::Timestamp;
 use crate::db::schema::audit_events;
-use crate::db::types::{Document, id};
+use crate::db::types::{Document, Key, id};
 use crate::db::{Tx, on};
 use crate::http::origin::Origin;
-use crate::session::SessionId;
+mod actor;
+
+use crate::session::{self, SessionId};
 use crate::webhook::{self, EndpointId};
+pub use actor::Actor;
 pub(crate) use store::{delete_old_links, delete_unsealed, look_for_old_unsealed};
 
 id! {
@@ -126,10 +132,16 @@ pub enum Event {
     ApiKeyRefused { user: UserId, key: ApiKeyId, reason: Refusal },
     /// An API key was used from where it had not been used before.
     ApiKeyMoved { user: UserId, key: ApiKeyId },
+    /// An administrator began to act for a user, in this session.
+    ImpersonationBegun { user: UserId, session: SessionId },
+    /// An administrator changed what is known about a user.
+    UserUpdated { user: UserId, changed: Vec<&'static str> },
+    /// An administrator took a user's password and had them choose another.
+    PasswordResetForced { user: UserId, by_mail: bool },
     /// An operator set a user's roles.
     RolesChanged { user: UserId, roles: Roles },
     /// An operator disabled a user.
-    UserDisabled { user: UserId },
+    UserDisabled { user: UserId, until: Option<Timestamp> },
     /// An operator let a disabled user in again.
     UserEnabled { user: UserId },
     /// An account was deleted, and goes for good at that time. No actor: an operator at the command line.
@@ -142,6 +154,8 @@ pub enum Event {
     UserRestored { user: UserId, actor: Option<UserId> },
     /// Everything of a deleted account was removed.
     UserPurged { user: UserId, actor: Option<UserId> },
+    /// A user logged in who was disabled until a time that is over.
+    DisablingEnded { user: UserId },
     /// An operator set a user's password.
     PasswordSet { user: UserId },
     /// An operator ended every session of a user, so many.
@@ -224,6 +238,17 @@ struct Columns {
 }
 
 impl Event {
+    /// The session in which it was done, if that may be one in which an administrator acts for the user. None such begins
+    /// with a log-in, and none has a refresh token: the ways that are gone most cost no look.
+    fn acting_session(&self, columns: &Columns) -> Option<SessionId> {
+        let begins_or_goes_on =
+            matches!(self, Self::LoggedIn { .. } | Self::Registered { .. } | Self::ResponseRecovered { .. });
+        if begins_or_goes_on || columns.actor.is_none() {
+            return None;
+        }
+        if let Self::SessionRevoked { by, .. } = self { Some(*by) } else { columns.session }
+    }
+
     /// Kinds follow the OWASP logging vocabulary where it has a word.
     fn columns(&self) -> Columns {
         let own = |kind, user: &UserId, session: &SessionId, detail| Columns {
@@ -339,7 +364,10 @@ impl Event {
             }
             Self::ApiKeyMoved { user, key } => by_user("authn_api_key_new_source", user, json!({"key_id": key})),
             Self::RolesChanged { user, roles } => of_operator("authz_roles_change", user, json!({"roles": roles})),
-            Self::UserDisabled { user } => of_operator("user_disabled", user, json!({})),
+            Self::UserDisabled { user, until: None } => of_operator("user_disabled", user, json!({})),
+            Self::UserDisabled { user, until: Some(until) } => {
+                of_operator("user_disabled", user, json!({"until": until}))
+            }
             Self::UserEnabled { user } => of_operator("user_enabled", user, json!({})),
             Self::UserDeleted { user, actor, session, purge_at } => Columns {
                 kind: "user_deleted",
@@ -355,6 +383,14 @@ impl Event {
             }
             Self::UserPurged { user, actor } => {
                 Columns { actor: *actor, ..of_operator("user_purged", user, json!({})) }
+            }
+            Self::DisablingEnded { user } => of_operator("user_enabled", user, json!({"by": "time"})),
+            Self::ImpersonationBegun { user, session } => {
+                Columns { session: Some(*session), ..of_operator("user_impersonated", user, json!({})) }
+            }
+            Self::UserUpdated { user, changed } => of_operator("user_updated", user, json!({"changed": changed})),
+            Self::PasswordResetForced { user, by_mail } => {
+                of_operator("user_password_reset_forced", user, json!({"by_mail": by_mail}))
             }
             Self::PasswordSet { user } => of_operator("user_password_set", user, json!({})),
             Self::SessionsEnded { user, count } => of_operator("user_sessions_ended", user, json!({"count": count})),
@@ -375,12 +411,37 @@ impl Event {
     }
 }
 
-/// Writes the event; if the transaction vanishes, so does it.
+/// Writes the event; if the transaction vanishes, so does it. What was done in a session in which an administrator acts for
+/// its user was done by the administrator.
 ///
 /// # Errors
 /// The database's.
 pub(crate) fn record(tx: &mut Tx<'_>, from: &Origin, event: &Event) -> QueryResult<()> {
-    let Columns { kind, subject, actor, session, detail } = event.columns();
+    let mut columns = event.columns();
+    if let Some(session) = event.acting_session(&columns) {
+        columns.actor = session::impersonator(tx, session)?.or(columns.actor);
+    }
+    insert(tx, from, columns)
+}
+
+/// The same for what one does to another's account.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn record_by(tx: &mut Tx<'_>, by: &Actor, event: &Event) -> QueryResult<()> {
+    let mut columns = event.columns();
+    if let Actor::Admin { user, session, .. } = by {
+        columns.actor = Some(*user);
+        columns.session = columns.session.or(Some(*session));
+        if let serde_json::Value::Object(detail) = &mut columns.detail {
+            detail.insert("by_session".to_owned(), json!(session));
+        }
+    }
+    insert(tx, by.origin(), columns)
+}
+
+fn insert(tx: &mut Tx<'_>, from: &Origin, columns: Columns) -> QueryResult<()> {
+    let Columns { kind, subject, actor, session, detail } = columns;
     let id = EventId::new(tx.now);
     let told = kinds::told(kind, subject.map(|id| json!(id)), session.map(|id| json!(id)), &detail);
     let row = (
@@ -401,4 +462,34 @@ pub(crate) fn record(tx: &mut Tx<'_>, from: &Origin, event: &Event) -> QueryResu
         Some((r#type, data)) => webhook::put(tx, id, r#type, &data),
         None => Ok(()),
     }
+}
+
+/// The log-ins since a time by their outcome, among the `limit` newest events; and how many events were looked at.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn count_logins(tx: &mut Tx<'_>, since: Timestamp, limit: i64) -> QueryResult<(BTreeMap<String, i64>, i64)> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        kind: String,
+        #[diesel(sql_type = Nullable<Text>)]
+        reason: Option<String>,
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let query = diesel::sql_query(
+        r#"SELECT kind, reason, count(*) AS count FROM (
+            SELECT kind, detail ->> 'reason' AS reason FROM "audit_events" WHERE id >= $1 ORDER BY id DESC LIMIT $2) AS latest
+        GROUP BY kind, reason"#,
+    );
+    let query = query.bind::<Key, _>(EventId::least(since)).bind::<BigInt, _>(limit);
+    let rows: Vec<Row> = on!(tx.conn, |c| query.load(c))?;
+    let looked_at = rows.iter().map(|row| row.count).sum();
+    let outcome = |row: Row| match row.kind.as_str() {
+        "authn_login_success" => Some(("success".to_owned(), row.count)),
+        "authn_login_fail" => row.reason.map(|reason| (reason, row.count)),
+        _ => None,
+    };
+    Ok((rows.into_iter().filter_map(outcome).collect(), looked_at))
 }

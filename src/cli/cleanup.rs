@@ -18,11 +18,12 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
         Some(removed) => {
             let Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, api_keys, .. } = removed;
             let (places, users, webhooks) = (removed.api_key_sources, removed.users, removed.webhook_deliveries);
-            let steps = removed.second_factors;
+            let (steps, keys) = (removed.second_factors, removed.idempotency_keys);
             println!(
                 "removed: {sessions} session(s), {audit_events} audit event(s), {one_time_tokens} one-time token(s), \
                  {steps} second step(s), {throttles} throttle(s), {known_sources} known source(s), {api_keys} API key(s), \
-                 {places} place(s) that a key was used from, {users} user(s), {webhooks} webhook(s)"
+                 {places} place(s) that a key was used from, {users} user(s), {webhooks} webhook(s), \
+                 {keys} idempotency key(s)"
             );
         }
         None => println!("nothing done: another instance is at it"),

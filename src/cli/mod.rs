@@ -56,7 +56,7 @@ enum Command {
     /// Make, rotate, list, prune, revoke and export signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create, import and invite users, set their roles, passwords and addresses, disable, enable, delete and restore them
+    /// Create, import, invite, find and show users, set their roles, passwords and addresses, disable, enable, delete and restore them
     #[command(subcommand)]
     Users(users::Command),
     /// Make API keys for services, list and end users' keys

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::users::{address, no_such_user};
 use super::{Failure, block_on, config_of_command, open_database};
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::session::end;
 
@@ -24,7 +25,7 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
     let db = open_database(&config_of_command(path)?)?;
     let Command::End { email, .. } = command;
     let ended = match email {
-        Some(email) => block_on(end::of_user(&db, address(&email)?))?.map_err(no_such_user)?,
+        Some(email) => block_on(end::of_user(&db, Actor::operator(), address(&email)?))?.map_err(no_such_user)?,
         None => block_on(end::of_everybody(&db, Clock::system().now()))??,
     };
     println!("{ended} session(s) ended");

@@ -11,6 +11,8 @@ use crate::db::Url;
 const MAX_ACCESS_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The longest life of a session: no calendar that a database keeps ends within it.
 const MAX_SESSION_TTL: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// Whoever acts for others does it for a while.
+const MAX_IMPERSONATION_TTL: Duration = Duration::from_secs(24 * 3600);
 /// More than any machine has a use for; a slip of the keyboard is found here and not by the operating system.
 const MAX_THREADS: usize = 1024;
 const MAX_CONNECTIONS: u32 = 10_000;
@@ -53,6 +55,10 @@ impl Config {
         demand(access_ttl <= MAX_ACCESS_TTL, "token.access_ttl: must be at most 30d");
         demand(!self.session.idle_ttl.0.is_zero(), "session.idle_ttl: must be longer than 0s");
         demand(self.session.idle_ttl <= self.session.max_ttl, "session.idle_ttl: must not exceed session.max_ttl");
+        demand(
+            self.session.impersonation_ttl.0 <= MAX_IMPERSONATION_TTL,
+            "session.impersonation_ttl: must be at most 1d",
+        );
         demand((8..=64).contains(&self.password.min_length), "password.min_length: must be from 8 to 64");
         demand(!self.hashing.max_wait.0.is_zero(), "hashing.max_wait: must be longer than 0s");
         demand(

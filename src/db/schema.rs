@@ -19,6 +19,7 @@ diesel::table! {
         purge_at -> Nullable<Moment>,
         was_active -> Nullable<Bool>,
         has_second_factor -> Bool,
+        disabled_until -> Nullable<Moment>,
     }
 }
 
@@ -48,6 +49,8 @@ diesel::table! {
         address -> Nullable<Text>,
         user_agent -> Nullable<Text>,
         label -> Nullable<Text>,
+        actor_id -> Nullable<Key>,
+        actor_session_id -> Nullable<Key>,
     }
 }
 
@@ -290,6 +293,18 @@ diesel::table! {
         wants_device -> Bool,
         browser_mode -> Bool,
         attempts -> BigInt,
+        expires_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Binary;
+    use crate::db::types::Moment;
+
+    idempotency_keys (id) {
+        id -> Binary,
+        request -> Binary,
+        answer -> Binary,
         expires_at -> Moment,
     }
 }

@@ -25,7 +25,7 @@ use crate::routes;
 use crate::session;
 use crate::token::claims::Holder;
 
-/// A caller who may reach their own account here: verified, signed in still, and with the scope `account`.
+/// A caller who may reach their own account here: verified, signed in still, with the scope `account`, and in person.
 pub struct Account {
     /// Who asks, for decisions.
     pub caller: Caller,
@@ -33,7 +33,17 @@ pub struct Account {
     pub user: User,
 }
 
-/// A caller who may read what is their user's own: like [`Account`], or an API key, or a token that one was exchanged for.
+/// The same, or an administrator who acts for the user. A route that hands out, changes or removes what somebody gets in with
+/// takes [`Account`].
+pub struct AccountOrActor {
+    /// Who asks, for decisions.
+    pub caller: Caller,
+    /// The account as it is now.
+    pub user: User,
+}
+
+/// A caller who may read what is their user's own: like [`AccountOrActor`], or an API key, or a token that one was exchanged
+/// for.
 pub struct Reader {
     /// Their account as it is now.
     pub user: User,
@@ -48,6 +58,19 @@ pub struct Admin {
 }
 
 impl FromRequest for Account {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let http = http.clone();
+        Box::pin(async move {
+            let AccountOrActor { caller, user } = authenticate(application(&http), &http).await?;
+            if caller.actor.is_some() { Err(NOT_FOR_ANOTHER) } else { Ok(Self { caller, user }) }
+        })
+    }
+}
+
+impl FromRequest for AccountOrActor {
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
@@ -69,6 +92,7 @@ impl FromRequest for Admin {
                 NoAdministrator::WithoutRole => ADMINISTRATORS_ONLY,
                 NoAdministrator::WithoutScope => Error::InsufficientScope(Scope::ADMIN),
             })?;
+            judge_log_in(application(&http), &http, &caller)?;
             Ok(Self { caller, user })
         })
     }
@@ -100,16 +124,23 @@ fn application(http: &HttpRequest) -> &Data<App> {
 /// # Errors
 /// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::Forbidden`] for API keys, [`Error::InsufficientScope`],
 /// [`Error::InsufficientAuthentication`].
-pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<Account> {
+pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<AccountOrActor> {
     let (caller, user) = signed_in(app, http).await?;
     if !caller.may(Scope::ACCOUNT) {
         return Err(Error::InsufficientScope(Scope::ACCOUNT));
     }
+    judge_log_in(app, http, &caller)?;
+    Ok(AccountOrActor { caller, user })
+}
+
+/// Whether the log-in behind a token is as fresh and as strong as the route demands.
+fn judge_log_in(app: &App, http: &HttpRequest, caller: &Caller) -> Result<()> {
     let freshness = routes::demand_of(http).freshness(&app.config.step_up);
-    if !freshness.admits(caller.authentication, app.clock.now()) {
-        return Err(Error::InsufficientAuthentication(freshness));
+    if freshness.admits(caller.authentication, app.clock.now()) {
+        Ok(())
+    } else {
+        Err(Error::InsufficientAuthentication(freshness))
     }
-    Ok(Account { caller, user })
 }
 
 async fn signed_in(app: &App, http: &HttpRequest) -> Result<(Caller, User)> {
@@ -151,6 +182,7 @@ const TWICE: Error = Error::InvalidRequest(Cow::Borrowed("there is more than one
 
 const TWO: Error = Error::InvalidRequest(Cow::Borrowed("there is an API key beside the Authorization header"));
 const NOT_BY_KEY: Error = Error::Forbidden("an API key does not reach this; log in");
+const NOT_FOR_ANOTHER: Error = Error::Forbidden("only the users themselves can do this, and nobody for them");
 const ADMINISTRATORS_ONLY: Error = Error::Forbidden("this is for administrators");
 
 /// What [`Reader`] can say about a request.
@@ -158,9 +190,14 @@ pub fn refusals_to_read() -> Vec<Error> {
     vec![TWICE, TWO, Error::MissingToken, Error::InvalidToken, Error::InsufficientScope(Scope::ACCOUNT)]
 }
 
+/// What [`AccountOrActor`] can say about a request.
+pub fn refusals_to_actors() -> Vec<Error> {
+    refusals_to_read().into_iter().chain([NOT_BY_KEY]).collect()
+}
+
 /// What [`Account`] can say about a request.
 pub fn refusals() -> Vec<Error> {
-    refusals_to_read().into_iter().chain([NOT_BY_KEY]).collect()
+    refusals_to_actors().into_iter().chain([NOT_FOR_ANOTHER]).collect()
 }
 
 /// What [`Admin`] can say about a request.

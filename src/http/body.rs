@@ -130,6 +130,24 @@ impl Fields {
     }
 }
 
+impl Fields {
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] if a name comes twice.
+    pub(super) fn of_query(query: &str) -> Result<Self> {
+        let mut fields = Self { values: BTreeMap::new(), errors: Vec::new() };
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if fields.values.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
+                let name = name.chars().filter(|c| !c.is_control()).take(64).collect();
+                fields.refuse(name, Invalid::new("repeated", "this parameter comes twice"));
+                return Err(Error::InvalidFields(fields.errors));
+            }
+        }
+        Ok(fields)
+    }
+}
+
 /// An object without a name that comes twice, at any depth: readers disagree on which one counts.
 struct StrictObject(BTreeMap<String, Value>);
 

@@ -5,6 +5,7 @@ pub mod body;
 pub mod cookie;
 pub mod form;
 pub mod health;
+pub mod idempotency;
 pub mod openapi;
 pub mod origin;
 pub mod progress;

@@ -179,6 +179,20 @@ impl Operation {
         self.parameter("query", name, description, schema)
     }
 
+    /// Reads a query string.
+    pub fn query<T: FromFields>(mut self) -> Self {
+        self.errors.push(Error::InvalidFields(Vec::new()));
+        let schema = T::schema().to_value();
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let mut property = property.clone();
+            let description = property.as_object_mut().and_then(|members| members.remove("description"));
+            self.parameters.push(json!({
+                "name": name, "in": "query", "required": false, "description": description, "schema": property,
+            }));
+        }
+        self
+    }
+
     fn parameter(mut self, place: &str, name: &str, description: &str, schema: &Schema) -> Self {
         self.parameters.push(json!({
             "name": name, "in": place, "required": place == "path", "description": description, "schema": schema,
@@ -309,7 +323,8 @@ fn refusals(row: &Route) -> Vec<Error> {
         errors.extend([Error::Overloaded { retry_after_seconds: 1 }, Error::Unavailable]);
     }
     errors.extend(match caller {
-        Caller::AnyToken | Caller::Account => bearer::refusals(),
+        Caller::Account => bearer::refusals(),
+        Caller::AnyToken | Caller::AccountOrActor => bearer::refusals_to_actors(),
         Caller::AccountOrKey => bearer::refusals_to_read(),
         Caller::Admin => bearer::refusals_to_administer(),
         Caller::Anyone | Caller::AnyoneAnywhere | Caller::RefreshToken => Vec::new(),
@@ -327,7 +342,12 @@ fn refusals(row: &Route) -> Vec<Error> {
 fn reads_cookie(caller: Caller) -> bool {
     match caller {
         Caller::AnyToken | Caller::RefreshToken => true,
-        Caller::Anyone | Caller::AnyoneAnywhere | Caller::Account | Caller::AccountOrKey | Caller::Admin => false,
+        Caller::Anyone
+        | Caller::AnyoneAnywhere
+        | Caller::Account
+        | Caller::AccountOrActor
+        | Caller::AccountOrKey
+        | Caller::Admin => false,
     }
 }
 
@@ -337,7 +357,7 @@ fn security(caller: Caller) -> Value {
         // `{}`: the token may be in the body instead.
         Caller::RefreshToken => json!([{"cookie": []}, {}]),
         Caller::AnyToken => json!([{"bearer": []}, {"cookie": []}, {}]),
-        Caller::Account => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}]),
+        Caller::Account | Caller::AccountOrActor => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}]),
         Caller::AccountOrKey => json!([{"bearer": []}, {"oauth2": [Scope::ACCOUNT]}, {"api_key": []}]),
         Caller::Admin => json!([{"bearer": []}, {"oauth2": [Scope::ADMIN]}]),
     }

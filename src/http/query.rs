@@ -1,4 +1,4 @@
-//! Query strings of listings: where to go on, and how much.
+//! Query strings: of plain listings, where to go on and how much; of others, whatever fields they have.
 
 use std::collections::BTreeSet;
 use std::future::{Ready, ready};
@@ -8,7 +8,50 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::body::{Fields, FromFields};
 use crate::error::{Error, FieldError, Result};
+use crate::field::{FromField, Invalid};
+
+/// A query string of fields, declared like a body.
+pub struct Query<T>(pub T);
+
+impl<T: FromFields> FromRequest for Query<T> {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Fields::of_query(http.query_string()).and_then(|mut fields| T::from_fields(&mut fields)).map(Self))
+    }
+}
+
+/// How many items a page has, 1 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub u16);
+
+impl FromField for Limit {
+    fn from_field(value: Option<serde_json::Value>) -> Result<Self, Invalid> {
+        match value {
+            None => Ok(Self(DEFAULT_LIMIT)),
+            Some(serde_json::Value::String(text)) => Self::from_text(text),
+            Some(_) => Err(Self::OUT_OF_RANGE),
+        }
+    }
+
+    fn from_text(text: String) -> Result<Self, Invalid> {
+        let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+        limit.map(Self).ok_or(Self::OUT_OF_RANGE)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT})
+    }
+
+    const OPTIONAL: bool = true;
+}
+
+impl Limit {
+    const OUT_OF_RANGE: Invalid = Invalid::new("out_of_range", "a page has 1 to 100 items");
+}
 
 /// A page of a listing: `?limit=…&after=…`.
 pub struct Page<Id> {

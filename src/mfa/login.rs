@@ -152,7 +152,8 @@ fn look(
     let Some(challenge) = store::find_challenge(tx, token.digest())? else { return Ok(None) };
     let user = challenge.user_id;
     let Some((credentials, address)) = accounts::find_credentials_by_id(tx, user)? else { return Ok(None) };
-    if !credentials.is_active || PasswordDigest::of(&credentials.password_hash) != challenge.password_digest {
+    if !credentials.is_active_at(tx.now) || PasswordDigest::of(&credentials.password_hash) != challenge.password_digest
+    {
         return Ok(None);
     }
     let (Some(factor), Ok(email)) = (store::find_factor(tx, user)?, Email::parse(&address)) else { return Ok(None) };

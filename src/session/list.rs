@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use super::SessionId;
 use super::store::{self, Listed};
+use crate::account::UserId;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::http::bearer::Account;
+use crate::http::bearer::AccountOrActor;
 use crate::http::openapi::{Operation, Tag};
 use crate::http::query::Page;
 
@@ -30,6 +31,9 @@ pub(crate) struct SessionItem {
     /// Where the log-in came from.
     address: Option<String>,
     user_agent: Option<String>,
+    /// The administrator who acts for the user in it; absent in the user's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<UserId>,
 }
 
 /// A page of sessions, newest first.
@@ -41,17 +45,30 @@ pub(crate) struct SessionPage {
 }
 
 /// Answers 200 with a page.
-pub async fn handle(app: Data<App>, Account { caller, .. }: Account, page: Page<SessionId>) -> Result<HttpResponse> {
+pub async fn handle(
+    app: Data<App>,
+    AccountOrActor { caller, .. }: AccountOrActor,
+    page: Page<SessionId>,
+) -> Result<HttpResponse> {
+    let page = page_of(&app, caller.user_id, page, Some(caller.session_id)).await?;
+    Ok(HttpResponse::Ok().json(page))
+}
+
+/// A page of a user's sessions; `current` is the one that asks, if it is one of theirs.
+pub(crate) async fn page_of(
+    app: &App,
+    user: UserId,
+    page: Page<SessionId>,
+    current: Option<SessionId>,
+) -> Result<SessionPage> {
     let Page { after, limit } = page;
-    let mut listed = app
-        .db
-        .read("session.list", move |tx| store::list_live(tx, caller.user_id, after, i64::from(limit) + 1))
-        .await?;
+    let mut listed =
+        app.db.read("session.list", move |tx| store::list_live(tx, user, after, i64::from(limit) + 1)).await?;
     let more = listed.len() > usize::from(limit);
     listed.truncate(usize::from(limit));
     let next = if more { listed.last().map(|last| last.id) } else { None };
-    let sessions = listed.into_iter().map(|session| SessionItem::new(session, caller.session_id)).collect();
-    Ok(HttpResponse::Ok().json(SessionPage { sessions, next }))
+    let sessions = listed.into_iter().map(|session| SessionItem::new(session, current)).collect();
+    Ok(SessionPage { sessions, next })
 }
 
 /// What the API description says.
@@ -62,10 +79,10 @@ pub fn describe() -> Operation {
 }
 
 impl SessionItem {
-    fn new(session: Listed, current: SessionId) -> Self {
+    fn new(session: Listed, current: Option<SessionId>) -> Self {
         Self {
             id: session.id,
-            current: session.id == current,
+            current: Some(session.id) == current,
             client_id: session.client_id,
             label: session.label,
             created_at: session.created_at,
@@ -73,6 +90,7 @@ impl SessionItem {
             expires_at: session.idle_expires_at.min(session.expires_at),
             address: session.address,
             user_agent: session.user_agent,
+            actor: session.actor_id,
         }
     }
 }

@@ -148,7 +148,9 @@ async fn attempt(
     let outcome = match (found, verdict) {
         (None, _) => Err((None, LoginFailure::UnknownUser)),
         (Some(found), Verdict::Wrong) => Err((Some(found), LoginFailure::WrongPassword)),
-        (Some(found), Verdict::Right { .. }) if !found.is_active => Err((Some(found), LoginFailure::Disabled)),
+        (Some(found), Verdict::Right { .. }) if !found.is_active_at(app.clock.now()) => {
+            Err((Some(found), LoginFailure::Disabled))
+        }
         (Some(found), Verdict::Right { .. }) if !found.is_verified && demands_verification => {
             Err((Some(found), LoginFailure::Unverified))
         }
@@ -211,6 +213,9 @@ fn succeed(
     let Some(standing) = accounts::mark_login(tx, found, new_hash)? else {
         return changed(tx, admitted, found, from, on_change).map(Err);
     };
+    if found.was_disabled() {
+        audit::record(tx, from, &Event::DisablingEnded { user: found.id })?;
+    }
     let mut opened = open::open(tx, standing, terms, from)?;
     let Device { shown, is_wanted } = &terms.device;
     Recognition { device: opened.device, is_strange: opened.is_strange } =

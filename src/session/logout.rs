@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::db::Tx;
 use crate::error::{Error, Result};
-use crate::http::bearer::{self, Account};
+use crate::http::bearer::{self, AccountOrActor};
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::cookie;
 use crate::http::openapi::{Operation, Tag};
@@ -46,7 +46,7 @@ pub async fn handle(
     if let Some(token) = body.refresh_token {
         end_by_token(&app, token.parse()?, body.all, from).await?;
     } else if bearer::is_presented(&http) {
-        let Account { caller, .. } = bearer::authenticate(&app, &http).await?;
+        let AccountOrActor { caller, .. } = bearer::authenticate(&app, &http).await?;
         let tx = move |tx: &mut Tx<'_>| end(tx, caller.user_id, caller.session_id, body.all, &from);
         app.db.tx("session.logout", tx).await?;
     } else {

@@ -3,11 +3,12 @@
 //! [`family`] is the state table, [`token`] the format; the other files are one route or verb each.
 //!
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed, LoggedOut, TokenReused, ResponseRecovered, SessionRevoked,
-//! SessionsEnded.
+//! SessionsEnded, ImpersonationBegun.
 
 pub mod caller;
 pub mod end;
 pub mod family;
+pub mod impersonate;
 pub mod list;
 pub mod login;
 pub mod logout;
@@ -18,7 +19,10 @@ pub mod rotation;
 mod store;
 pub mod token;
 
-pub(crate) use store::{delete_all, delete_ended, look_for_ended, revoke_all, revoke_others, set_access_version};
+pub(crate) use store::{
+    count_latest, delete_all, delete_ended, find_impersonator as impersonator, look_for_ended, revoke_all,
+    revoke_others, set_access_version,
+};
 
 use crate::access::scope::Scope;
 use crate::account::UserId;
@@ -81,6 +85,8 @@ pub(crate) enum RevokedReason {
     FactorAdded,
     /// It was removed, in another session or by an operator.
     FactorRemoved,
+    /// An administrator took the user's password.
+    PasswordTaken,
 }
 
 impl RevokedReason {
@@ -97,6 +103,7 @@ impl RevokedReason {
             Self::PasswordReset => "password_reset",
             Self::FactorAdded => "factor_added",
             Self::FactorRemoved => "factor_removed",
+            Self::PasswordTaken => "password_taken",
         }
     }
 }

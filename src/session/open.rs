@@ -125,6 +125,7 @@ pub(crate) fn open_with(
             address: from.address.map(|address| address.to_string()),
             user_agent: from.user_agent.as_deref(),
             label: terms.label.as_deref(),
+            actor: None,
         },
     )?;
     let grant = Grant {

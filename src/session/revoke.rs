@@ -10,14 +10,14 @@ use super::{RevokedReason, SessionId, store};
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{Error, Result};
-use crate::http::bearer::Account;
+use crate::http::bearer::AccountOrActor;
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 
 /// Answers 204, or 404 for whatever is not a live session of the caller: a stranger's, an ended one, no id at all.
 pub async fn handle(
     app: Data<App>,
-    Account { caller, .. }: Account,
+    AccountOrActor { caller, .. }: AccountOrActor,
     from: Origin,
     http: HttpRequest,
 ) -> Result<HttpResponse> {

@@ -11,6 +11,7 @@ use crate::account::store::UserRow;
 use crate::account::{User, UserId};
 use crate::clock::Timestamp;
 use crate::db::schema::{sessions, users};
+use crate::db::types::Moment;
 use crate::db::{Conn, Tx, on};
 
 /// A session to be.
@@ -26,6 +27,7 @@ pub(super) struct NewSession<'a> {
     pub(super) address: Option<String>,
     pub(super) user_agent: Option<&'a str>,
     pub(super) label: Option<&'a str>,
+    pub(super) actor: Option<(UserId, SessionId)>,
 }
 
 pub(super) fn insert_session(tx: &mut Tx<'_>, new: &NewSession<'_>) -> QueryResult<SessionId> {
@@ -42,6 +44,10 @@ pub(super) fn insert_session(tx: &mut Tx<'_>, new: &NewSession<'_>) -> QueryResu
             sessions::address.eq(new.address.as_deref()),
             sessions::user_agent.eq(new.user_agent),
             sessions::label.eq(new.label),
+        ),
+        (
+            sessions::actor_id.eq(new.actor.map(|(user, _)| user)),
+            sessions::actor_session_id.eq(new.actor.map(|(_, session)| session)),
         ),
     );
     let insert = diesel::insert_into(sessions::table).values(row);
@@ -230,6 +236,7 @@ pub(super) struct Listed {
     pub(super) expires_at: Timestamp,
     pub(super) address: Option<String>,
     pub(super) user_agent: Option<String>,
+    pub(super) actor_id: Option<UserId>,
 }
 
 /// A user's live sessions, newest first, at most `limit`, older than `before` if that is given.
@@ -263,6 +270,57 @@ pub(super) fn find_signed_in(tx: &mut Tx<'_>, id: SessionId, user_id: UserId) ->
         .filter(live(tx.now));
     let found: Option<UserRow> = on!(tx.conn, |c| query.select(UserRow::as_select()).first(c).optional())?;
     Ok(found.map(User::from))
+}
+
+/// The same for a session in which somebody acts for the user; also who that is, as they are now, if the session of theirs
+/// that this one hangs on is alive.
+pub(super) fn find_impersonated(
+    tx: &mut Tx<'_>,
+    id: SessionId,
+    user_id: UserId,
+    actor_id: UserId,
+) -> QueryResult<Option<(User, User)>> {
+    let query = sessions::table.find(id).filter(sessions::actor_id.eq(actor_id)).select(sessions::actor_session_id);
+    let session: Option<Option<SessionId>> = on!(tx.conn, |c| query.first(c).optional())?;
+    let Some(actor_session) = session.flatten() else { return Ok(None) };
+    let Some(actor) = find_signed_in(tx, actor_session, actor_id)? else { return Ok(None) };
+    let user = find_signed_in(tx, id, user_id)?;
+    Ok(user.map(|user| (user, actor)))
+}
+
+/// Who acts for its user in a session, if somebody does.
+pub(crate) fn find_impersonator(tx: &mut Tx<'_>, id: SessionId) -> QueryResult<Option<UserId>> {
+    let query = sessions::table.find(id).select(sessions::actor_id);
+    Ok(on!(tx.conn, |c| query.first(c).optional())?.flatten())
+}
+
+/// When a live session is over at the latest.
+pub(super) fn find_expiry(tx: &mut Tx<'_>, id: SessionId, user_id: UserId) -> QueryResult<Option<Timestamp>> {
+    let query = sessions::table.find(id).filter(sessions::user_id.eq(user_id)).filter(live(tx.now));
+    on!(tx.conn, |c| query.select(sessions::expires_at).first(c).optional())
+}
+
+/// Sessions by where they are in their lives.
+#[derive(QueryableByName)]
+pub(crate) struct Counted {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    pub(crate) looked_at: i64,
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    pub(crate) live: i64,
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    pub(crate) over: i64,
+}
+
+/// Of the `limit` newest sessions: how many there are, how many are alive, and how many ended at `before` or earlier.
+pub(crate) fn count_latest(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> QueryResult<Counted> {
+    let query = diesel::sql_query(
+        r#"SELECT count(*) AS looked_at, count(*) FILTER (WHERE is_live) AS live, count(*) FILTER (WHERE is_over) AS over FROM (
+            SELECT revoked_at IS NULL AND expires_at > $1 AND idle_expires_at > $1 AS is_live,
+                revoked_at <= $2 OR expires_at <= $2 OR idle_expires_at <= $2 AS is_over
+            FROM "sessions" ORDER BY id DESC LIMIT $3) AS latest"#,
+    );
+    let query = query.bind::<Moment, _>(tx.now).bind::<Moment, _>(before);
+    on!(tx.conn, |c| query.bind::<diesel::sql_types::BigInt, _>(limit).get_result(c))
 }
 
 /// The next `limit` sessions after `after`, by id, and of each whether it ended at `before` or earlier.

@@ -48,6 +48,9 @@ pub struct Claims {
     /// The API key that the token was given in exchange for: no user was there, so nothing is said of when and how.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<ApiKeyId>,
+    /// Of a session: who acts for the user, if it is not they themselves (RFC 8693 §4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Act>,
     /// Only if configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -73,8 +76,15 @@ impl Claims {
     pub fn holder(&self) -> Option<Holder> {
         match (self.sid, self.auth_time, &self.amr, self.key_id) {
             (Some(session), Some(_), Some(_), None) => Some(Holder::Session(session)),
-            (None, None, None, Some(key)) => Some(Holder::ApiKey(key)),
+            (None, None, None, Some(key)) if self.act.is_none() => Some(Holder::ApiKey(key)),
             _ => None,
         }
     }
+}
+
+/// Somebody who acts for the subject.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Act {
+    /// The administrator.
+    pub sub: UserId,
 }

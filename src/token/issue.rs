@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use super::claims::Claims;
+use super::claims::{Act, Claims};
 use super::keyring::Keyring;
 use crate::access::role::Roles;
 use crate::access::scope::Scope;
@@ -48,6 +48,18 @@ pub struct Tokens {
     /// Whole seconds until the refresh token expires unless it is used.
     refresh_expires_in: u64,
     /// What the access token may do.
+    scope: Scope,
+}
+
+/// An access token and nothing to refresh it with.
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct AccessToken {
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// Whole seconds that it is valid.
+    expires_in: u64,
+    /// What it may do.
     scope: Scope,
 }
 
@@ -113,7 +125,7 @@ impl Issuer {
     pub fn tokens(&self, grant: &Grant, scope: Option<Scope>, user: Option<&User>) -> Result<Tokens> {
         let scope = scope.unwrap_or_else(|| grant.scope.clone());
         Ok(Tokens {
-            access_token: self.access_token(grant, scope.clone(), user)?,
+            access_token: self.access_token(grant, scope.clone(), user, None, self.access_ttl)?,
             token_type: "Bearer",
             expires_in: self.access_ttl.as_secs(),
             refresh_token: Some(grant.refresh_token.to_text().to_string()),
@@ -141,13 +153,38 @@ impl Issuer {
         })
     }
 
-    fn access_token(&self, grant: &Grant, scope: Scope, user: Option<&User>) -> Result<String> {
+    /// An access token for an administrator who acts for `user`, as long as the session may live and no longer: there is
+    /// nothing to refresh it with.
+    ///
+    /// # Errors
+    /// As [`Issuer::tokens`].
+    pub fn token_for_another(&self, grant: &Grant, actor: UserId, user: &User) -> Result<AccessToken> {
+        let ttl = grant.refresh_expires_at.since(grant.granted_at).min(self.access_ttl);
+        let act = Some(Act { sub: actor });
+        Ok(AccessToken {
+            access_token: self.access_token(grant, grant.scope.clone(), Some(user), act, ttl)?,
+            token_type: "Bearer",
+            expires_in: ttl.as_secs(),
+            scope: grant.scope.clone(),
+        })
+    }
+
+    fn access_token(
+        &self,
+        grant: &Grant,
+        scope: Scope,
+        user: Option<&User>,
+        act: Option<Act>,
+        ttl: Duration,
+    ) -> Result<String> {
         let common = self.claims((grant.user_id, &grant.roles), grant.granted_at, scope, grant.client_id.clone(), user);
         let claims = Claims {
             sid: Some(grant.session_id),
             auth_time: Some(grant.auth_time.as_seconds()),
             amr: Some(grant.amr.split(' ').map(str::to_owned).collect()),
             acr: step_up::acr(grant.amr.split(' ')).map(str::to_owned),
+            exp: common.iat + seconds(ttl),
+            act,
             ..common
         };
         self.sign(&claims, grant.granted_at)
@@ -168,7 +205,7 @@ impl Issuer {
             iss: self.issuer.clone(),
             sub,
             aud: self.audience.clone(),
-            exp: iat + i64::try_from(self.access_ttl.as_secs()).expect("at most 30 days"),
+            exp: iat + seconds(self.access_ttl),
             iat,
             nbf: None,
             jti: URL_SAFE_NO_PAD.encode(random::bytes::<16>()),
@@ -180,6 +217,7 @@ impl Issuer {
             amr: None,
             acr: None,
             key_id: None,
+            act: None,
             email: user.filter(|_| wants(ExtraClaim::Email)).map(|user| user.email.clone()),
             email_verified: user.filter(|_| wants(ExtraClaim::EmailVerified)).map(|user| user.is_verified),
             name: user.filter(|_| wants(ExtraClaim::Name)).and_then(|user| user.name.clone()),
@@ -198,4 +236,8 @@ impl Issuer {
             Error::Internal
         })
     }
+}
+
+fn seconds(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_secs()).expect("at most 30 days")
 }

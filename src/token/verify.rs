@@ -121,6 +121,7 @@ mod tests {
             amr: Some(vec!["pwd".to_owned()]),
             acr: None,
             key_id: None,
+            act: None,
             email: None,
             email_verified: None,
             name: None,

@@ -112,6 +112,20 @@ const ANSWERS: &[(&str, &str, Statuses)] = &[
     ("DELETE", "/v1/auth/api-keys", account(204)),
     ("DELETE", "/v1/auth/api-keys/{id}", owner(204)),
     ("POST", "/v1/auth/api-keys/{id}/rotate", owner(200)),
+    ("GET", "/v1/admin/users", administrator(200)),
+    ("POST", "/v1/admin/users", administrator(201)),
+    ("GET", "/v1/admin/users/{id}", administrator(200)),
+    ("PATCH", "/v1/admin/users/{id}", administrator(200)),
+    ("DELETE", "/v1/admin/users/{id}", administrator(204)),
+    ("GET", "/v1/admin/users/{id}/sessions", administrator(200)),
+    ("DELETE", "/v1/admin/users/{id}/sessions", administrator(200)),
+    ("POST", "/v1/admin/users/{id}/disable", administrator(200)),
+    ("POST", "/v1/admin/users/{id}/enable", administrator(200)),
+    ("POST", "/v1/admin/users/{id}/reset-password", administrator(200)),
+    ("POST", "/v1/admin/users/{id}/impersonate", administrator(200)),
+    ("POST", "/v1/admin/invitations", administrator(200)),
+    ("GET", "/v1/admin/statistics", administrator(200)),
+    ("GET", "/v1/admin/keys", administrator(200)),
     ("GET", "/v1/admin/audit", administrator(200)),
     ("GET", "/v1/admin/audit/head", administrator(200)),
     ("GET", "/v1/admin/webhooks", administrator(200)),
@@ -152,6 +166,8 @@ struct World<'s> {
     subject_token: Option<String>,
     sid: String,
     key_id: String,
+    /// Somebody else, whom administrators administer.
+    somebody: String,
     /// Tells the addresses of this world from those of any other.
     number: usize,
 }
@@ -166,7 +182,7 @@ impl World<'_> {
 fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
     let anonymous = server.client();
     let email = |name: &str| format!("{name}{number}@example.com");
-    anonymous.register(&email("somebody"));
+    let somebody = anonymous.register(&email("somebody")).text_at("/user/id");
     let nothing = || "00000000-0000-0000-0000-000000000000".to_owned();
     let mut world = World {
         server,
@@ -175,6 +191,7 @@ fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
         subject_token: None,
         sid: nothing(),
         key_id: nothing(),
+        somebody,
         number,
     };
     match actor {
@@ -237,7 +254,8 @@ fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
 }
 
 fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
-    let World { client, server, refresh_token, sid, key_id, .. } = world;
+    let World { client, server, refresh_token, sid, key_id, somebody, .. } = world;
+    let of_somebody = path.replace("{id}", somebody);
     let answer = match (method, path) {
         ("POST", "/v1/auth/register") => client.post(path, &json!({"email": world.email("new"), "password": PASSWORD})),
         ("POST", "/v1/auth/login") => {
@@ -283,6 +301,13 @@ fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
         ("DELETE", "/v1/auth/api-keys/{id}") => client.delete(&path.replace("{id}", key_id)),
         ("POST", "/v1/admin/webhooks") => client.post(path, &json!({"url": "https://hooks.example/"})),
         ("PATCH", "/v1/admin/webhooks/{id}") => client.patch(&path.replace("{id}", sid), &json!({"is_enabled": true})),
+        ("POST", "/v1/admin/users" | "/v1/admin/invitations") => {
+            client.post(path, &json!({"email": world.email("new")}))
+        }
+        ("GET", _) if path.starts_with("/v1/admin/users/") => client.get(&of_somebody),
+        ("POST", _) if path.starts_with("/v1/admin/users/") => client.post_empty(&of_somebody),
+        ("PATCH", _) if path.starts_with("/v1/admin/users/") => client.patch(&of_somebody, &json!({"name": "New"})),
+        ("DELETE", _) if path.starts_with("/v1/admin/users/") => client.delete(&of_somebody),
         ("PATCH", _) => client.patch(path, &json!({"name": "New"})),
         ("POST", _) => client.post_empty(path),
         ("DELETE", "/v1/auth/me") => client.delete_with(path, &json!({"password": PASSWORD})),

@@ -2,6 +2,7 @@
 
 mod access;
 mod account;
+pub mod admin;
 pub mod api_key;
 mod http;
 mod matrix;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use signet::account::administer;
 use signet::account::email::Email;
+use signet::audit::Actor;
 use signet::config::{Period, Registration};
 use signet::db::Db;
 use signet::metrics::Metrics;
@@ -90,7 +91,7 @@ fn enter(server: &Server, me: &Client, state: &str) -> Option<String> {
             let db = Db::open(url, 1, Duration::from_secs(10), server.clock.clone(), Metrics::default());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let email = Email::parse(EMAIL).expect("an address");
-            runtime.block_on(administer::disable(&db, email)).expect("a user");
+            runtime.block_on(administer::disable(&db, Actor::operator(), email, None)).expect("a user");
         }
         "deleted" | "gone" => {
             me.delete_with("/v1/auth/me", &json!({"password": PASSWORD})).expect(204);

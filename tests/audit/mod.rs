@@ -31,7 +31,6 @@ impl World {
     fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
         let server = Server::start_with(backend, |config| {
             config.throttle.enabled = false;
-            config.oauth.scope = "account admin".parse().expect("a scope");
             change(config);
         });
         let url = server.config.database.url.0.parse().expect("our own URL");

@@ -1,5 +1,6 @@
 //! The built program, as an operator runs it.
 
+mod administration;
 mod api_keys;
 mod check;
 mod dev;

@@ -119,7 +119,7 @@ on_both! {
         let place = Place::ready(&url);
         let service = place.serve();
         service.client().register("ada@example.com");
-        let nothing = "removed: 0 session(s), 0 audit event(s), 0 one-time token(s), 0 second step(s), 0 throttle(s), 0 known source(s), 0 API key(s), 0 place(s) that a key was used from, 0 user(s), 0 webhook(s)\n";
+        let nothing = "removed: 0 session(s), 0 audit event(s), 0 one-time token(s), 0 second step(s), 0 throttle(s), 0 known source(s), 0 API key(s), 0 place(s) that a key was used from, 0 user(s), 0 webhook(s), 0 idempotency key(s)\n";
         assert_eq!(place.succeed(&["cleanup"]), nothing);
         let mut database = url.parse::<signet::db::Url>().expect("our own").connect().expect("there");
         copy_session(&mut database, 2);
@@ -153,7 +153,7 @@ on_both! {
         assert_eq!(service.end().0, Some(0));
         assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
         let left = place.succeed(&["cleanup"]);
-        let nothing = "removed: 0 session(s), 0 audit event(s), 0 one-time token(s), 0 second step(s), 0 throttle(s), 0 known source(s), 0 API key(s), 0 place(s) that a key was used from, 0 user(s), 0 webhook(s)\n";
+        let nothing = "removed: 0 session(s), 0 audit event(s), 0 one-time token(s), 0 second step(s), 0 throttle(s), 0 known source(s), 0 API key(s), 0 place(s) that a key was used from, 0 user(s), 0 webhook(s), 0 idempotency key(s)\n";
         assert_ne!(left, nothing, "it was not in the middle");
     }
 }

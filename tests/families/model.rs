@@ -10,6 +10,7 @@ use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence, Te
 use signet::access::role::Roles;
 use signet::account::administer;
 use signet::account::email::Email;
+use signet::audit::Actor;
 use signet::clock::Clock;
 use signet::config::Period;
 use signet::db::Db;
@@ -260,7 +261,7 @@ impl Life<'_> {
 
     fn disable(&mut self, user: usize) -> Result<(), TestCaseError> {
         let email = Email::parse(&self.email(user)).expect("an address");
-        block_on(administer::disable(self.operator, email)).expect("there is such a user");
+        block_on(administer::disable(self.operator, Actor::operator(), email, None)).expect("there is such a user");
         // Disabling a disabled user changes nothing.
         if self.is_active[user] {
             self.is_active[user] = false;
@@ -273,7 +274,7 @@ impl Life<'_> {
         let roles = if admin { "admin user" } else { "user" };
         let email = Email::parse(&self.email(user)).expect("an address");
         let parsed: Roles = roles.parse().expect("roles");
-        block_on(administer::set_roles(self.operator, email, parsed)).expect("there is such a user");
+        block_on(administer::set_roles(self.operator, Actor::operator(), email, parsed)).expect("there is such a user");
         self.roles[user] = roles;
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use signet::access::role::Roles;
 use signet::account::administer;
 use signet::account::email::Email;
+use signet::audit::Actor;
 use signet::db::Db;
 use signet::metrics::Metrics;
 
@@ -71,7 +72,8 @@ const RIVALS: [Rival; 5] = [
         name: "disable the user",
         run: |world, _, _| {
             let email = Email::parse(&world.email).expect("an address");
-            block_on(administer::disable(&world.operator, email)).expect("there is such a user");
+            block_on(administer::disable(&world.operator, Actor::operator(), email, None))
+                .expect("there is such a user");
         },
     },
 ];
@@ -202,7 +204,7 @@ on_both! {
                 });
                 let roles: Roles = "admin user".parse().expect("roles");
                 let email = Email::parse(&world.email).expect("an address");
-                block_on(administer::set_roles(&world.operator, email, roles)).expect("there is such a user");
+                block_on(administer::set_roles(&world.operator, Actor::operator(), email, roles)).expect("there is such a user");
                 answered.store(true, Ordering::SeqCst);
             });
         }

@@ -18,6 +18,7 @@ use signet::account::email::Email;
 use signet::account::import::{self, Terms};
 use signet::account::password::{NewPassword, Password, Subject};
 use signet::app::App;
+use signet::audit::Actor;
 use signet::cleanup::{self, Limits};
 use signet::db::{Conn, Db};
 use signet::hasher::Hasher;
@@ -29,6 +30,7 @@ use signet::session::end;
 use signet::session::refresh::{Conditions, refresh};
 use signet::session::token::RefreshToken;
 
+use crate::api::admin;
 use crate::api::api_key::{eventually, exchange, make_key, with_another_secret, with_key};
 use crate::support::phone::{self, Phone, second_step};
 use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
@@ -105,8 +107,11 @@ fn lost_indexes(backend: Backend) -> &'static [&'static str] {
             "DROP INDEX sessions_user_id",
             "ALTER TABLE sessions DROP CONSTRAINT sessions_handle_digest",
             "ALTER TABLE users DROP CONSTRAINT users_email_key",
+            "DROP INDEX users_email_order",
+            "DROP INDEX users_name_order",
+            "DROP INDEX users_admins",
         ],
-        Backend::Sqlite => &["DROP INDEX sessions_user_id"],
+        Backend::Sqlite => &["DROP INDEX sessions_user_id", "DROP INDEX users_name_order", "DROP INDEX users_admins"],
     }
 }
 
@@ -119,10 +124,7 @@ struct Ledger {
 
 impl Ledger {
     fn start(backend: Backend) -> Self {
-        let mut server = Server::start_with(backend, |config| {
-            config.oauth.scope = "account admin".parse().expect("a scope");
-            phone::switch_on(config);
-        });
+        let mut server = Server::start_with(backend, phone::switch_on);
         let heard = listen_to(&server.config.database.url.0);
         // Only connections that are made from now on are heard.
         server.restart();
@@ -150,6 +152,7 @@ impl Ledger {
         ledger.requests();
         ledger.administer();
         ledger.second_factors();
+        ledger.administration();
         ledger.commands();
         ledger.clean_up();
         // In the end, so that whatever was done above was quick: a database as it is after some time in service.
@@ -307,6 +310,44 @@ impl Ledger {
         self.note("remove a second factor", |_| bearer.post("/v1/auth/mfa/totp/remove", &both).expect(204));
     }
 
+    fn administration(&mut self) {
+        let root = admin::admin(&self.server).client;
+        let user = json!({"email": "bea@example.com", "name": "Bea"});
+        let once = root.with("idempotency-key", "8e03978e-40d5-43dd-bc93-6894a57f9324");
+        let created = self.note("open an account for somebody", |_| once.post("/v1/admin/users", &user).expect(201));
+        self.note("the same again", |_| once.post("/v1/admin/users", &user).expect(201));
+        for (first, next, query) in [
+            ("find users", "find users, next page", ""),
+            ("find users by address", "find users by address, next page", "email=e&"),
+            ("find users by name", "find users by name, next page", "name=b&"),
+            ("find administrators", "find administrators, next page", "role=admin&"),
+        ] {
+            let path = format!("/v1/admin/users?{query}limit=1");
+            root.post("/v1/admin/users", &json!({"email": format!("extra{}@example.com", query.len()), "name": "Bob"}));
+            admin::admin_called(&self.server, &format!("root{}@example.com", first.len()));
+            let page = self.note(first, |_| root.get(&path).expect(200));
+            let after = page.text_at("/next");
+            self.note(next, |_| root.get(&format!("{path}&after={after}")).expect(200));
+        }
+        let path = format!("/v1/admin/users/{}", created.text_at("/id"));
+        let at = |below: &str| format!("{path}{below}");
+        self.note("show a user", |_| root.get(&path).expect(200));
+        let change = json!({"name": "B", "email": "bea@example.org", "roles": ["author"]});
+        self.note("change a user", |_| root.patch(&path, &change).expect(200));
+        self.note("list sessions of a user", |_| root.get(&at("/sessions")).expect(200));
+        self.note("end sessions of a user", |_| root.delete(&at("/sessions")).expect(200));
+        self.note("force a reset", |_| root.post_empty(&at("/reset-password")).expect(200));
+        let acting = self.note("act for a user", |_| root.post_empty(&at("/impersonate")).expect(200));
+        let acting = self.server.client().bearer(&acting.access_token());
+        self.note("me, of another", |_| acting.get("/v1/auth/me").expect(200));
+        self.note("change the name of another", |_| acting.patch("/v1/auth/me", &json!({"name": "Bea"})).expect(200));
+        let until = json!({"until": "2027-01-01T00:00:00Z"});
+        self.note("disable a user for a time", |_| root.post(&at("/disable"), &until).expect(200));
+        self.note("disable a user for good", |_| root.post_empty(&at("/disable")).expect(200));
+        self.note("enable a user", |_| root.post_empty(&at("/enable")).expect(200));
+        self.note("statistics", |_| root.get("/v1/admin/statistics").expect(200));
+    }
+
     fn commands(&mut self) {
         let db = self.database();
         let hasher = Hasher::start(&self.server.config.hashing, Metrics::default()).expect("threads");
@@ -316,16 +357,25 @@ impl Ledger {
         let subject = Subject { email: &eve, name: None, issuer: "http://localhost" };
         let new = NewPassword::accept(password, 8, &subject).expect("a good one");
         let roles = Roles::try_from(vec!["admin".to_owned()]).expect("a role");
-        self.note("signet users set-role", |_| block_on(administer::set_roles(&db, email(), roles)).expect("a user"));
-        self.note("signet users disable", |_| block_on(administer::disable(&db, email())).expect("a user"));
-        self.note("signet users enable", |_| block_on(administer::enable(&db, email())).expect("a user"));
+        self.note("signet users set-role", |_| {
+            block_on(administer::set_roles(&db, Actor::operator(), email(), roles)).expect("a user")
+        });
+        self.note("signet users disable", |_| {
+            block_on(administer::disable(&db, Actor::operator(), email(), None)).expect("a user")
+        });
+        self.note("signet users enable", |_| {
+            block_on(administer::enable(&db, Actor::operator(), email())).expect("a user")
+        });
         self.note("signet users set-password", |_| {
-            block_on(administer::set_password(&db, &hasher, Outbox::closed(), email(), &new)).expect("a user")
+            block_on(administer::set_password(&db, &hasher, Outbox::closed(), Actor::operator(), email(), &new))
+                .expect("a user")
         });
         let gone = || Email::parse("gone@example.com").expect("an address");
-        self.note("signet users restore", |_| block_on(administer::restore(&db, gone())).expect("a deleted user"));
+        self.note("signet users restore", |_| {
+            block_on(administer::restore(&db, Actor::operator(), gone())).expect("a deleted user")
+        });
         self.note("signet users delete", |_| {
-            block_on(administer::delete(&db, Outbox::closed(), gone(), DAY)).expect("a user")
+            block_on(administer::delete(&db, Outbox::closed(), Actor::operator(), gone(), DAY)).expect("a user")
         });
         let lines: &[u8] = b"{\"email\": \"new@example.com\"}\n{\"email\": \"eve@example.com\"}\n";
         let terms = Terms { nobodys_hash: hasher.nobodys_hash(), is_dry_run: false };
@@ -336,7 +386,9 @@ impl Ledger {
             block_on(reset::of_user(&db, Outbox::closed(), email())).expect("a user")
         });
         self.server.client().register("bob@example.com");
-        self.note("signet sessions end EMAIL", |_| block_on(end::of_user(&db, email())).expect("a user"));
+        self.note("signet sessions end EMAIL", |_| {
+            block_on(end::of_user(&db, Actor::operator(), email())).expect("a user")
+        });
         let now = self.server.clock.now();
         let ended = self.note("signet sessions end --all", |_| block_on(end::of_everybody(&db, now)).expect("ended"));
         assert!(ended > 0, "the last page was reached from another");
@@ -437,7 +489,7 @@ impl Instrumentation for Ear {
 
 /// Not BEGIN and COMMIT, and not what is asked of the server itself.
 fn is_planned(statement: &str) -> bool {
-    const OURS: [&str; 16] = [
+    const OURS: [&str; 17] = [
         "users",
         "sessions",
         "audit_events",
@@ -454,6 +506,7 @@ fn is_planned(statement: &str) -> bool {
         "totp_factors",
         "recovery_codes",
         "mfa_challenges",
+        "idempotency_keys",
     ];
     let is_of_job = |column: &str| statement.contains(&column.replace('`', "\"")) || statement.contains(column);
     if ["`due_at` <= ", "`due_at` IS NOT NULL", "EXISTS (SELECT `webhook_endpoints`"].into_iter().any(is_of_job) {
@@ -537,6 +590,8 @@ fn fill(database: &mut Conn) {
              INSERT INTO webhook_deliveries SELECT webhook_endpoints.id, gen_random_uuid(), '{}', 'user.created', 'delivered', 1, \
                  NULL, now() FROM webhook_endpoints, generate_series(1, 100); \
              INSERT INTO throttles SELECT sha256(uuid_send(gen_random_uuid())), now(), now() FROM generate_series(1, 20000); \
+             INSERT INTO idempotency_keys SELECT sha256(uuid_send(gen_random_uuid())), '', '', now() \
+                 FROM generate_series(1, 20000); \
              INSERT INTO known_sources SELECT gen_random_uuid(), users.id, 'address', sha256(uuid_send(gen_random_uuid())), \
                  now() FROM users, generate_series(1, 5); \
              INSERT INTO api_keys SELECT gen_random_uuid(), users.id, 'x', uuid_send(gen_random_uuid()), \
@@ -557,6 +612,7 @@ fn fill(database: &mut Conn) {
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) webhook_endpoints"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) webhook_deliveries"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) throttles"))
+        .and_then(|()| c.batch_execute("VACUUM (ANALYZE) idempotency_keys"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) known_sources"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) api_keys"))
         .and_then(|()| c.batch_execute("VACUUM (ANALYZE) api_key_sources"))

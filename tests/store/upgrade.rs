@@ -19,7 +19,7 @@ use crate::support::phone::{self, Phone};
 use crate::support::{Backend, Client, PASSWORD, Server, Value, json, on_both, postgres};
 
 /// What a schema's tables are filled from, oldest reference first.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "users",
     "sessions",
     "audit_events",
@@ -38,6 +38,7 @@ const TABLES: [&str; 18] = [
     "totp_factors",
     "recovery_codes",
     "mfa_challenges",
+    "idempotency_keys",
 ];
 
 on_both! {

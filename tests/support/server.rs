@@ -11,6 +11,7 @@ use diesel::sqlite::Sqlite;
 use signet::account::administer;
 use signet::account::email::Email;
 use signet::app::{App, Listeners, Running};
+use signet::audit::Actor;
 use signet::clock::{Clock, Timestamp};
 use signet::config::{Config, Period, Secret};
 use signet::db::{Conn, Db, Url, migrations};
@@ -191,7 +192,7 @@ impl Server {
         let url = self.config.database.url.0.parse().expect("our own URL");
         let operator = Db::open(url, 1, Duration::from_secs(10), self.clock.clone(), Metrics::default());
         let (email, roles) = (Email::parse(email).expect("an address"), roles.parse().expect("roles"));
-        let set = administer::set_roles(&operator, email, roles);
+        let set = administer::set_roles(&operator, Actor::operator(), email, roles);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(set).expect("there is such a user");
     }

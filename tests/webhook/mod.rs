@@ -18,7 +18,6 @@ struct World {
 }
 
 pub fn on_this_machine(config: &mut Config) {
-    config.oauth.scope = "account admin".parse().expect("a scope");
     // Tests move the clock by days.
     config.token.access_ttl = signet::config::Period(Duration::from_secs(30 * 24 * 3600));
     config.webhooks.allow_http = true;

@@ -67,7 +67,7 @@ async fn confirm(app: &App, token: &TokenField, from: Origin) -> Result<Progress
             if !(change.old_confirmed && change.new_confirmed) {
                 return Ok(Some(Progress { changed: false }));
             }
-            let changed = change_address(tx, &outbox, taken.user, &change.email, &from, false)?;
+            let changed = change_address(tx, &outbox, taken.user, &change.email, &from)?;
             Ok(changed.then_some(Progress { changed }))
         })
         .await?;
@@ -83,16 +83,39 @@ pub(in crate::account) fn change_address(
     user: UserId,
     address: &str,
     from: &Origin,
-    by_operator: bool,
 ) -> QueryResult<bool> {
     store::call_off(tx, user)?;
     let Ok(email) = Email::parse(address) else { return Ok(false) };
-    let Some(before) = accounts::find_addressee_by_id(tx, user)? else { return Ok(false) };
-    if !accounts::replace_email(tx, user, &email)? {
+    let change = Replacement { email: &email, is_verified: true, even_if_disabled: false };
+    if !put_in_force(tx, outbox, user, change)? {
         return Ok(false);
     }
+    audit::record(tx, from, &Event::EmailChanged { user, by_operator: false })?;
+    Ok(true)
+}
+
+/// An address that is to take another's place.
+pub(in crate::account) struct Replacement<'a> {
+    pub(in crate::account) email: &'a Email,
+    /// Whether it is known to be the user's.
+    pub(in crate::account) is_verified: bool,
+    pub(in crate::account) even_if_disabled: bool,
+}
+
+/// The same, whoever wants it, which is for the caller to write down.
+pub(in crate::account) fn put_in_force(
+    tx: &mut Tx<'_>,
+    outbox: &Outbox,
+    user: UserId,
+    change: Replacement<'_>,
+) -> QueryResult<bool> {
+    let Replacement { email, is_verified, even_if_disabled } = change;
+    let Some(before) = accounts::find_addressee_by_id(tx, user)? else { return Ok(false) };
+    if !accounts::replace_email(tx, user, email, is_verified, even_if_disabled)? {
+        return Ok(false);
+    }
+    store::call_off(tx, user)?;
     one_time::void(tx, user, &Purpose::OF_USERS)?;
     outbox.put(tx, Kind::EmailChanged, Some(user), &before.email)?;
-    audit::record(tx, from, &Event::EmailChanged { user, by_operator })?;
     Ok(true)
 }

@@ -18,6 +18,7 @@ use diesel::QueryResult;
 
 pub(super) use store::find_restorable;
 
+use super::store as accounts;
 use super::{UserId, change_email, one_time};
 use crate::access::role::Roles;
 use crate::audit::{self, Event};
@@ -26,6 +27,7 @@ use crate::db::Tx;
 use crate::error::Error;
 use crate::http::origin::Origin;
 use crate::mail::{Kind, Outbox};
+use crate::mfa;
 use crate::session::{self, RevokedReason, SessionId};
 use crate::throttle;
 
@@ -124,8 +126,9 @@ fn deletion(user: UserId, by: &By, purge_at: Timestamp) -> Event {
 /// Whether no other active user administers the service. The rows of all who do stay locked, in the order of their ids, so
 /// that of two who go at once one sees that the other has gone.
 fn is_last_administrator(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
-    let administrators = store::lock_administrators(tx)?;
-    Ok(administrators.contains(&id) && administrators.len() == 1)
+    let administrators = accounts::lock_admins(tx)?;
+    let mut active = administrators.into_iter().filter(|(_, is_active)| *is_active).map(|(id, _)| id);
+    Ok(active.next() == Some(id) && active.next().is_none())
 }
 
 /// Brings a deleted account back as it was: a user who was disabled is so again, and the sessions that ended stay ended.
@@ -165,6 +168,7 @@ fn remove(tx: &mut Tx<'_>, id: UserId, actor: Option<UserId>, from: &Origin) -> 
     // Whoever writes a row that refers to the user waits from here on.
     store::lock(tx, id)?;
     session::delete_all(tx, id)?;
+    mfa::forget(tx, id)?;
     throttle::forget_sources(tx, id)?;
     one_time::void_all(tx, id)?;
     change_email::call_off(tx, id)?;

@@ -1,7 +1,6 @@
 //! The queries on `users` by which an account ends.
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use crate::access::role::Roles;
 use crate::account::UserId;
@@ -13,20 +12,6 @@ use crate::db::{Conn, Tx, on};
 pub(super) fn find_roles(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<Roles>> {
     let query = users::table.find(id).filter(not_deleted()).select(users::roles);
     on!(tx.conn, |c| query.first(c).optional())
-}
-
-/// The active administrators, in order, each under its lock until the transaction ends. It reads all users: few
-/// administrators leave.
-pub(super) fn lock_administrators(tx: &mut Tx<'_>) -> QueryResult<Vec<UserId>> {
-    // Roles are separated by spaces, and none is part of another's name.
-    let spaced = " ".into_sql::<Text>().concat(users::roles).concat(" ");
-    let administers = spaced.like(format!("% {} %", Roles::ADMIN));
-    let query = users::table.filter(users::is_active).filter(administers).order(users::id).select(users::id);
-    match tx.conn {
-        Conn::Pg(c) => query.for_update().load(c),
-        // The transaction began with the one lock there is.
-        Conn::Sqlite(c) => query.load(c),
-    }
 }
 
 /// Deletes an account if its roles are those that were judged, and its password, if one was `checked`, the one in force;
@@ -43,6 +28,8 @@ pub(super) fn mark_deleted(
         users::is_active.eq(false),
         users::was_active.eq(users::is_active.nullable()),
         users::purge_at.eq(purge_at),
+        // A time for which they were disabled must not end what is for good.
+        users::disabled_until.eq(None::<Timestamp>),
         users::access_version.eq(users::access_version + 1),
     );
     match checked {

@@ -1,4 +1,7 @@
-//! `signet users`: what has to be possible before there is an administrator.
+//! `signet users`: what has to be possible before there is an administrator, and what administrators do over HTTP.
+
+mod directory;
+mod forms;
 
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
@@ -8,11 +11,15 @@ use zeroize::Zeroizing;
 
 use super::{Failure, block_on, config_of_command, import, open_database};
 use crate::access::role::Roles;
+use crate::account::administer::Changes;
 use crate::account::breached::Breached;
 use crate::account::email::Email;
+use crate::account::hand_out::Delivery;
 use crate::account::one_time::{OneTimeToken, Purpose};
 use crate::account::password::{NewPassword, Password, Subject};
 use crate::account::{administer, hand_out};
+use crate::audit::Actor;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
@@ -21,6 +28,7 @@ use crate::hasher::Hasher;
 use crate::mail::{Link, Mail};
 use crate::metrics::Metrics;
 use crate::mfa::reset;
+use crate::session::end;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -40,6 +48,13 @@ pub(super) enum Command {
     },
     /// Take over users of another service, with the hashes of their passwords
     Import(import::Arguments),
+    /// List users: the newest, or whose address or name begins so
+    List(directory::Arguments),
+    /// Show one user
+    Show {
+        /// The e-mail address or the id
+        user: String,
+    },
     /// Set a user's roles, in place of the ones they have; takes effect at the next refresh
     SetRole {
         /// The e-mail address
@@ -52,6 +67,9 @@ pub(super) enum Command {
     Disable {
         /// The e-mail address
         email: String,
+        /// For a time: until 2026-12-24T18:00:00Z, or for 7d; otherwise until they are enabled
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
     },
     /// Let a disabled user log in again
     Enable {
@@ -68,6 +86,16 @@ pub(super) enum Command {
     },
     /// Bring back a deleted account whose time is not over
     Restore {
+        /// The e-mail address
+        email: String,
+    },
+    /// Take a user's password and end every session; what they choose another one with goes out by mail, or is printed
+    ForceReset {
+        /// The e-mail address
+        email: String,
+    },
+    /// End every session of a user
+    EndSessions {
         /// The e-mail address
         email: String,
     },
@@ -111,39 +139,50 @@ pub(super) enum Command {
 pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> {
     let config = config_of_command(path)?;
     let db = open_database(&config)?;
+    let by = Actor::operator();
     match command {
+        Command::List(arguments) => directory::list(&db, &arguments)?,
+        Command::Show { user } => directory::show(&db, &user)?,
         Command::Create { email, name, roles, service } => {
             let (email, roles) = (address(&email)?, Roles::try_from(roles)?);
             let password = if service { None } else { Some(new_password(&config, &email, name.as_deref())?) };
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
-            let user = block_on(administer::create(&db, &hasher, email, name, password.as_ref(), roles))??;
+            let user = block_on(administer::create(&db, &hasher, by, email, name, password.as_ref(), roles))??;
             println!("{}  {}  {}", user.id, user.email, user.roles);
         }
         Command::Import(arguments) => import::run(&config, &db, &arguments)?,
         Command::SetRole { email, roles } => {
             let roles = Roles::try_from(roles)?;
-            let id = block_on(administer::set_roles(&db, address(&email)?, roles.clone()))?.map_err(no_such_user)?;
+            let id =
+                block_on(administer::set_roles(&db, by, address(&email)?, roles.clone()))?.map_err(no_such_user)?;
             println!("{id}  {email}  {roles}");
         }
-        Command::Disable { email } => {
-            let id = block_on(administer::disable(&db, address(&email)?))?.map_err(no_such_user)?;
-            println!("{id}  {email}  disabled");
+        Command::Disable { email, until } => {
+            let until = until.as_deref().map(|text| forms::time(text, Clock::system().now())).transpose()?;
+            let id = block_on(administer::disable(&db, by, address(&email)?, until))?.map_err(no_such_user)?;
+            let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+            println!("{id}  {email}  disabled{until}");
+        }
+        Command::ForceReset { email } => force_reset(&config, &db, by, &email)?,
+        Command::EndSessions { email } => {
+            let ended = block_on(end::of_user(&db, by, address(&email)?))?.map_err(no_such_user)?;
+            println!("{ended} session(s) ended");
         }
         Command::Enable { email } => {
-            let id = block_on(administer::enable(&db, address(&email)?))?.map_err(no_such_user)?;
+            let id = block_on(administer::enable(&db, by, address(&email)?))?.map_err(no_such_user)?;
             println!("{id}  {email}  enabled");
         }
         Command::Delete { email, now } => {
             let outbox = Mail::open(&config)?.outbox();
             let grace = if now { Duration::ZERO } else { config.account.deletion_grace.0 };
-            let deleted = block_on(administer::delete(&db, outbox, address(&email)?, grace))?;
+            let deleted = block_on(administer::delete(&db, outbox, by, address(&email)?, grace))?;
             match deleted.map_err(no_such_user)? {
                 Some(purge_at) => println!("{email}  deleted; can be brought back until {purge_at}"),
                 None => println!("{email}  deleted for good"),
             }
         }
         Command::Restore { email } => {
-            let restored = block_on(administer::restore(&db, address(&email)?))?;
+            let restored = block_on(administer::restore(&db, by, address(&email)?))?;
             let id = restored.map_err(|error| match error {
                 Error::NotFound => "no deleted account has this address".into(),
                 other => Failure::from(other),
@@ -155,7 +194,7 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             let password = new_password(&config, &address, None)?;
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
             let outbox = Mail::open(&config)?.outbox();
-            let set = block_on(administer::set_password(&db, &hasher, outbox, address, &password))?;
+            let set = block_on(administer::set_password(&db, &hasher, outbox, by, address, &password))?;
             let id = set.map_err(no_such_user)?;
             println!("{id}  {email}  password set, sessions ended");
         }
@@ -172,17 +211,20 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             if !mail.is_open() {
                 return Err("mail.url is not set, so no mail is sent; without --mail the link is printed".into());
             }
-            block_on(hand_out::mail_invitation(&db, mail.outbox(), address(&email)?))??;
+            block_on(hand_out::invite(&db, by, Some(mail.outbox()), address(&email)?))??;
             println!("{email}  is invited by mail, once the service looks");
         }
         Command::Invite { email, mail: false } => {
-            let token = block_on(hand_out::invitation(&db, address(&email)?))??;
-            show(&config, Link::Invitation, &token, "7d")?;
+            let delivery = block_on(hand_out::invite(&db, by, None, address(&email)?))??;
+            if let Delivery::Token(token) = delivery {
+                show(&config, Link::Invitation, &token, "7d")?;
+            }
         }
         Command::SetEmail { email, new } => {
             let outbox = Mail::open(&config)?.outbox();
-            let set = block_on(administer::set_email(&db, outbox, address(&email)?, address(&new)?))?;
-            println!("{}  {new}", set.map_err(no_such_user)?);
+            let changes = Changes { email: Some(address(&new)?), ..Changes::default() };
+            let set = block_on(administer::update(&db, outbox, by, address(&email)?, changes))?;
+            println!("{}  {new}", set.map_err(no_such_user)?.user.id);
         }
     }
     Ok(())
@@ -190,8 +232,28 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
 
 fn hand_out(config: &Config, db: &Db, email: &str, purpose: Purpose, link: Link) -> Result<(), Failure> {
     let ttl = config.mail.token_ttl;
-    let token = block_on(hand_out::token(db, address(email)?, purpose, ttl.0))?.map_err(no_such_user)?;
+    let token =
+        block_on(hand_out::token(db, Actor::operator(), address(email)?, purpose, ttl.0))?.map_err(no_such_user)?;
     show(config, link, &token, &ttl.to_string())
+}
+
+fn force_reset(config: &Config, db: &Db, by: Actor, email: &str) -> Result<(), Failure> {
+    let mail = Mail::open(config)?;
+    // Only its decoy is wanted, a hash of no password.
+    let hasher = Hasher::start(&config.hashing, Metrics::default())?;
+    let ttl = config.mail.token_ttl;
+    let terms = administer::force_reset::Terms {
+        outbox: mail.outbox(),
+        by_mail: mail.is_open(),
+        nobodys_hash: hasher.nobodys_hash(),
+        token_ttl: ttl.0,
+    };
+    let forced = block_on(administer::force_reset(db, terms, by, address(email)?))?;
+    match forced.map_err(no_such_user)? {
+        (id, Delivery::Mail) => println!("{id}  {email}  is told by mail, once the service looks"),
+        (_, Delivery::Token(token)) => show(config, Link::ResetPassword, &token, &ttl.to_string())?,
+    }
+    Ok(())
 }
 
 /// Prints the page with the token in it, or the token if no page is configured.
