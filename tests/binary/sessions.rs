@@ -84,12 +84,12 @@ fn copy_the_user(server: &Server, count: usize) {
     server.execute(&format!(
         "INSERT INTO users WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) \
          SELECT {random_id}, 'u' || n, 'u' || n, name, password_hash, roles, is_active, is_verified, access_version, \
-         created_at, last_login_at FROM users CROSS JOIN numbers"
+         created_at, last_login_at, disabled_until FROM users CROSS JOIN numbers"
     ));
     server.execute(&format!(
         "INSERT INTO sessions SELECT users.id, {as_bytes}, users.id, users.access_version, secret_digest, parent_digest, nonce, \
          generation, rotated_at, sessions.created_at, idle_expires_at, expires_at, revoked_at, revoked_reason, client_id, \
-         scope, amr, auth_time, address, user_agent, label FROM users CROSS JOIN sessions \
+         scope, amr, auth_time, address, user_agent, label, actor_id, actor_session_id FROM users CROSS JOIN sessions \
          WHERE email <> 'ada@example.com' AND sessions.id = (SELECT id FROM sessions ORDER BY id LIMIT 1)"
     ));
 }

@@ -76,7 +76,7 @@ impl World {
 fn copy_session(database: &mut Conn, count: usize) {
     const REST: &str = "user_id, access_version, secret_digest, parent_digest, nonce, generation, rotated_at, \
         created_at, idle_expires_at, expires_at, revoked_at, revoked_reason, client_id, scope, amr, auth_time, address, \
-        user_agent, label FROM (SELECT * FROM sessions ORDER BY id LIMIT 1) AS oldest";
+        user_agent, label, actor_id, actor_session_id FROM (SELECT * FROM sessions ORDER BY id LIMIT 1) AS oldest";
     execute_either(
         database,
         &format!(
