@@ -24,7 +24,7 @@ pub fn start_with(backend: Backend, change: impl FnOnce(&mut signet::config::Con
 
 /// The same, with a folder for mail.
 pub fn start_with_mail(backend: Backend) -> Server {
-    start_with(backend, |config| mailbox::into_folder(config))
+    start_with(backend, mailbox::into_folder)
 }
 
 /// An administrator who is signed in.
