@@ -80,7 +80,7 @@ const fn ending(sessions: &'static str, public: Public) -> Public {
     Public { sessions_ended: Some(sessions), ..public }
 }
 
-const PUBLIC: [Public; 17] = {
+const PUBLIC: [Public; 21] = {
     use PublicType::{SessionRevoked, UserCreated, UserDisabled, UserEnabled, UserUpdated};
     [
         public("user_registered", UserCreated, ""),
@@ -94,9 +94,14 @@ const PUBLIC: [Public; 17] = {
         ending("all", public("authn_password_reset", UserUpdated, "password")),
         ending("all", public("user_password_set", UserUpdated, "password")),
         public("user_password_voided", UserUpdated, "password"),
+        ending("all", public("user_password_reset_forced", UserUpdated, "password")),
+        ending("others", public("user_factor_added", UserUpdated, "second_factor")),
+        ending("others", public("user_factor_removed", UserUpdated, "second_factor")),
         ending("all", public("user_disabled", UserDisabled, "")),
         public("user_enabled", UserEnabled, ""),
         ending("all", public("user_deleted", PublicType::UserDeleted, "")),
+        // As they were before: they may be disabled.
+        public("user_restored", UserUpdated, "restored"),
         public("authn_logout", SessionRevoked, "logged_out"),
         public("session_revoked", SessionRevoked, "revoked_by_user"),
         public("authn_token_reuse", SessionRevoked, "token_reused"),
@@ -104,9 +109,26 @@ const PUBLIC: [Public; 17] = {
     ]
 };
 
-/// Kinds that nobody outside is told of: failures, what is only asked for, log-ins, and what concerns no user.
+/// Kinds that nobody outside is told of: failures, what is only asked for, log-ins, what concerns no user, what a sibling has
+/// no part in; and imports, of a hundred thousand at a time.
 #[cfg(test)]
-const PRIVATE: [&str; 19] = [
+const PRIVATE: [&str; 35] = [
+    "user_imported",
+    "user_purged",
+    "user_impersonated",
+    "user_data_exported",
+    "user_delete_fail",
+    "authn_factor_required",
+    "authn_factor_fail",
+    "user_factor_enrolment_begun",
+    "authn_recovery_code_used",
+    "user_recovery_codes_made",
+    "api_key_created",
+    "api_key_rotated",
+    "api_key_revoked",
+    "api_keys_revoked",
+    "authn_api_key_fail",
+    "authn_api_key_new_source",
     "user_registered_again",
     "user_email_verification_requested",
     "authn_password_reset_requested",
@@ -137,6 +159,7 @@ pub fn public_kinds() -> impl Iterator<Item = &'static str> {
 pub fn told(kind: &str, subject: Option<Value>, session: Option<Value>, detail: &Value) -> Option<(PublicType, Value)> {
     let Public { r#type, what, sessions_ended, .. } = PUBLIC.iter().find(|public| public.kind == kind)?;
     let mut data = json!({"user_id": subject?});
+    let is_in_session = session.is_some();
     match r#type {
         PublicType::UserUpdated => {
             data["changed"] = if what.is_empty() { detail["changed"].clone() } else { json!([what]) };
@@ -158,7 +181,8 @@ pub fn told(kind: &str, subject: Option<Value>, session: Option<Value>, detail: 
         data["roles"] = detail["roles"].clone();
     }
     if let Some(which) = sessions_ended {
-        data["sessions_ended"] = (*which).into();
+        // Where nobody did it from one of them, there is none that the others are other than.
+        data["sessions_ended"] = if is_in_session { *which } else { "all" }.into();
     }
     Some((*r#type, data))
 }
@@ -172,7 +196,7 @@ mod tests {
         let source = include_str!("mod.rs");
         let of_columns = source.split("fn columns(").nth(1).expect("there").split("\n}\n").next().expect("its end");
         let literals = of_columns.split('"').skip(1).step_by(2);
-        let prefixes = ["authn_", "authz_", "user_", "session_", "excess_", "webhook_"];
+        let prefixes = ["api_key", "authn_", "authz_", "user_", "session_", "excess_", "webhook_"];
         literals.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix))).collect()
     }
 

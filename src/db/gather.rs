@@ -48,6 +48,9 @@ struct Waiting<A, T> {
     reply: oneshot::Sender<Result<T, Error>>,
 }
 
+/// The asks of a round, and where their answers go.
+type Round<A, T> = (Vec<A>, Vec<oneshot::Sender<Result<T, Error>>>);
+
 /// So many rounds are under way at the most. One more begins at once while another waits for the disk; with many, each
 /// would be small, and little shared.
 const MAX_ROUNDS: usize = 3;
@@ -128,7 +131,7 @@ struct Runner<'g, A, T> {
 
 impl<A, T> Runner<'_, A, T> {
     /// What the next round answers. With nothing left to do, this was the last.
-    fn take(&mut self) -> Option<(Vec<A>, Vec<oneshot::Sender<Result<T, Error>>>)> {
+    fn take(&mut self) -> Option<Round<A, T>> {
         let mut state = self.gather.state();
         // Nobody waits for the answers of these any more.
         state.waiting.retain(|waiting| !waiting.reply.is_closed());

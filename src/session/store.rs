@@ -216,7 +216,7 @@ pub(crate) fn revoke_others(
     on!(tx.conn, |c| update.execute(c)).map(|_| ())
 }
 
-/// Takes each live session's lock and marks that the user's rights have changed: see [`rotate`](super::rotation::rotate).
+/// Takes each live session's lock and marks that the user's rights have changed: see [`rotation`](super::rotation).
 pub(crate) fn set_access_version(tx: &mut Tx<'_>, user_id: UserId, access_version: i64) -> QueryResult<()> {
     let target = sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::revoked_at.is_null());
     let update = diesel::update(target).set(sessions::access_version.eq(access_version));
