@@ -150,7 +150,7 @@ impl Ledger {
     fn of_everything(backend: Backend) -> Self {
         let mut ledger = Self::start(backend);
         ledger.requests();
-        ledger.administer();
+        ledger.audit_and_webhooks();
         ledger.second_factors();
         ledger.administration();
         ledger.commands();
@@ -254,12 +254,12 @@ impl Ledger {
         self.note("revoke all API keys", |_| fresh.delete("/v1/auth/api-keys").expect(204));
     }
 
-    fn administer(&mut self) {
+    fn audit_and_webhooks(&mut self) {
         let client = self.server.client();
-        let id = token::decode(&client.register("root@example.com").access_token()).1["sub"].clone();
+        let id = token::decode(&client.register("auditor@example.com").access_token()).1["sub"].clone();
         let id = id.as_str().expect("an id").to_owned();
-        self.server.execute("UPDATE users SET roles = 'admin user' WHERE email = 'root@example.com'");
-        let admin = client.bearer(&client.login("root@example.com").access_token());
+        self.server.execute("UPDATE users SET roles = 'admin user' WHERE email = 'auditor@example.com'");
+        let admin = client.bearer(&client.login("auditor@example.com").access_token());
         let ask = |query: String| admin.get(&format!("/v1/admin/audit?{query}")).expect(200);
         self.note("the audit trail", |_| ask("limit=1".to_owned()));
         self.note("the audit trail of a user", |_| ask(format!("user={id}&after={id}")));
@@ -270,7 +270,7 @@ impl Ledger {
             block_on(signet::audit::seal::once(&database_of(server), &Metrics::default())).expect("sealed")
         };
         seal(&self.server);
-        client.login("root@example.com");
+        client.login("auditor@example.com");
         self.note("seal the audit trail", seal);
         self.note("verify the audit trail", |server| {
             block_on(signet::audit::verify::verify(&database_of(server), &[])).expect("whole")
@@ -586,9 +586,9 @@ fn fill(database: &mut Conn) {
              INSERT INTO audit_seals SELECT 1000000 + row_number() OVER (), id, sha256(uuid_send(id)), at FROM audit_events \
                  WHERE id NOT IN (SELECT event_id FROM audit_seals); \
              INSERT INTO webhook_endpoints SELECT gen_random_uuid(), 'https://hooks.example/', NULL, '', 'x', NULL, NULL, false, \
-                 NULL, now() FROM generate_series(1, 100); \
+                 NULL, now() FROM generate_series(1, 2000); \
              INSERT INTO webhook_deliveries SELECT webhook_endpoints.id, gen_random_uuid(), '{}', 'user.created', 'delivered', 1, \
-                 NULL, now() FROM webhook_endpoints, generate_series(1, 100); \
+                 NULL, now() FROM webhook_endpoints, generate_series(1, 5); \
              INSERT INTO throttles SELECT sha256(uuid_send(gen_random_uuid())), now(), now() FROM generate_series(1, 20000); \
              INSERT INTO idempotency_keys SELECT sha256(uuid_send(gen_random_uuid())), '', '', now() \
                  FROM generate_series(1, 20000); \
