@@ -279,7 +279,7 @@ fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
             client.post(path, &json!({"code": code}))
         }
         ("POST", "/v1/auth/mfa/totp/remove" | "/v1/auth/mfa/recovery-codes") => {
-            let is_signed_in = client.get("/v1/auth/me").status == 200;
+            let is_signed_in = client.get("/v1/auth/sessions").status == 200;
             let code = if is_signed_in { Phone::add(server, client).next_code(server) } else { "123456".to_owned() };
             client.post(path, &json!({"password": PASSWORD, "code": code}))
         }

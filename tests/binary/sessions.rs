@@ -82,9 +82,10 @@ fn copy_the_user(server: &Server, count: usize) {
         false => ("gen_random_uuid()", "uuid_send(users.id)"),
     };
     server.execute(&format!(
-        "INSERT INTO users WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) \
+        "INSERT INTO users (id, email, email_key, name, password_hash, roles, is_active, is_verified, access_version, \
+         created_at, last_login_at) WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) \
          SELECT {random_id}, 'u' || n, 'u' || n, name, password_hash, roles, is_active, is_verified, access_version, \
-         created_at, last_login_at, disabled_until FROM users CROSS JOIN numbers"
+         created_at, last_login_at FROM users CROSS JOIN numbers"
     ));
     server.execute(&format!(
         "INSERT INTO sessions SELECT users.id, {as_bytes}, users.id, users.access_version, secret_digest, parent_digest, nonce, \

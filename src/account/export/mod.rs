@@ -14,7 +14,9 @@ use actix_web::web::{Bytes, Data};
 use futures_util::stream;
 use serde::Serialize;
 
-use self::store::{ApiKey, ApiKeySource, EmailChange, Event, KnownSource, OneTimeToken, Session, WaitingMail};
+use self::store::{
+    ApiKey, ApiKeySource, EmailChange, Event, KnownSource, OneTimeToken, SecondFactor, SecondStep, Session, WaitingMail,
+};
 use super::email::Email;
 use super::{User, UserId};
 use crate::app::App;
@@ -74,6 +76,12 @@ struct Head {
     api_keys: Vec<ApiKey>,
     /// From where they were used.
     api_key_sources: Vec<ApiKeySource>,
+    /// Authenticator apps; not their secrets.
+    second_factors: Vec<SecondFactor>,
+    /// How many recovery codes are left.
+    recovery_codes: i64,
+    /// Log-ins that wait for a code.
+    second_steps: Vec<SecondStep>,
     /// Mails that are to be sent.
     waiting_mails: Vec<WaitingMail>,
 }
@@ -142,6 +150,9 @@ async fn read_head(app: &App, user: User, exported_at: Timestamp) -> Result<Head
             known_sources: store::known_sources(tx, id)?,
             api_keys: store::api_keys(tx, id)?,
             api_key_sources: store::api_key_sources(tx, id)?,
+            second_factors: store::second_factors(tx, id)?,
+            recovery_codes: store::recovery_codes(tx, id)?,
+            second_steps: store::second_steps(tx, id)?,
             waiting_mails: store::waiting_mails(tx, id, &key)?,
         })
     });

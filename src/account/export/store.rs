@@ -11,7 +11,8 @@ use crate::api_key::ApiKeyId;
 use crate::audit::EventId;
 use crate::clock::Timestamp;
 use crate::db::schema::{
-    api_key_sources, api_keys, audit_events, email_changes, known_sources, one_time_tokens, outbox, sessions,
+    api_key_sources, api_keys, audit_events, email_changes, known_sources, mfa_challenges, one_time_tokens, outbox,
+    recovery_codes, sessions, totp_factors,
 };
 use crate::db::types::Document;
 use crate::db::{Tx, on};
@@ -93,6 +94,39 @@ pub(super) fn api_key_sources(tx: &mut Tx<'_>, user: UserId) -> QueryResult<Vec<
     let own = api_keys::table.filter(api_keys::user_id.eq(user)).select(api_keys::id);
     let query = api_key_sources::table.filter(api_key_sources::api_key_id.eq_any(own)).order(api_key_sources::id);
     on!(tx.conn, |c| query.select(ApiKeySource::as_select()).load(c))
+}
+
+/// An authenticator app, also one whose first code never came.
+#[derive(Queryable, Selectable, Serialize, schemars::JsonSchema)]
+#[diesel(table_name = totp_factors)]
+pub(super) struct SecondFactor {
+    created_at: Timestamp,
+    confirmed_at: Option<Timestamp>,
+}
+
+pub(super) fn second_factors(tx: &mut Tx<'_>, user: UserId) -> QueryResult<Vec<SecondFactor>> {
+    let own = totp_factors::table.filter(totp_factors::user_id.eq(user)).order(totp_factors::id);
+    on!(tx.conn, |c| own.select(SecondFactor::as_select()).load(c))
+}
+
+pub(super) fn recovery_codes(tx: &mut Tx<'_>, user: UserId) -> QueryResult<i64> {
+    let own = recovery_codes::table.filter(recovery_codes::user_id.eq(user));
+    on!(tx.conn, |c| own.count().get_result(c))
+}
+
+/// A log-in that waits for a code, or waited for it in vain.
+#[derive(Queryable, Selectable, Serialize, schemars::JsonSchema)]
+#[diesel(table_name = mfa_challenges)]
+pub(super) struct SecondStep {
+    client_id: String,
+    label: Option<String>,
+    attempts: i64,
+    expires_at: Timestamp,
+}
+
+pub(super) fn second_steps(tx: &mut Tx<'_>, user: UserId) -> QueryResult<Vec<SecondStep>> {
+    let own = mfa_challenges::table.filter(mfa_challenges::user_id.eq(user)).order(mfa_challenges::id);
+    on!(tx.conn, |c| own.select(SecondStep::as_select()).load(c))
 }
 
 /// A mail that is to be sent.

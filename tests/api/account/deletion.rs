@@ -5,13 +5,17 @@ use std::time::Duration;
 use signet::config::Period;
 
 use crate::support::mailbox::{self, Mailbox};
+use crate::support::phone::{self, Phone};
 use crate::support::program::Place;
 use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both, personal, token};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn start(backend: Backend) -> (Server, Answer) {
-    let server = Server::start_with(backend, mailbox::into_folder);
+    let server = Server::start_with(backend, |config| {
+        mailbox::into_folder(config);
+        phone::switch_on(config);
+    });
     let session = server.client().register("ada@example.com");
     (server, session)
 }
@@ -112,6 +116,8 @@ on_both! {
         let me = server.client().bearer(&session.access_token());
         me.post("/v1/auth/change-email", &json!({"new_email": "new@example.com", "password": PASSWORD})).expect(202);
         me.post("/v1/auth/api-keys", &json!({"name": "backup", "scope": "account"})).expect(201);
+        Phone::add(&server, &me);
+        phone::first_step(&server.client(), "ada@example.com");
         Mailbox::of(&server).mails();
         let columns = personal::columns(&server, backend);
         // A letter is gone as soon as it was sent; one that waits comes below.

@@ -2,10 +2,11 @@
 
 use crate::support::mailbox::{self, Mailbox};
 use crate::support::personal::{self, Naming};
+use crate::support::phone::{self, Phone};
 use crate::support::{Backend, PASSWORD, Server, Value, json, on_both, token};
 
 /// Where the rows of each table are in the document. A new table that names a user fails here until it has a place.
-const PLACES: [(&str, &str, &str); 8] = [
+const PLACES: [(&str, &str, &str); 11] = [
     ("api_keys", "user_id", "/api_keys"),
     ("audit_events", "subject", "/events"),
     ("email_changes", "user_id", "/email_change"),
@@ -13,6 +14,10 @@ const PLACES: [(&str, &str, &str); 8] = [
     ("one_time_tokens", "user_id", "/one_time_tokens"),
     ("outbox", "user_id", "/waiting_mails"),
     ("sessions", "user_id", "/sessions"),
+    ("totp_factors", "user_id", "/second_factors"),
+    ("mfa_challenges", "user_id", "/second_steps"),
+    // Their number.
+    ("recovery_codes", "user_id", ""),
     // What somebody did to others is about the others.
     ("audit_events", "actor", ""),
 ];
@@ -27,7 +32,10 @@ fn length(document: &Value, place: &str) -> usize {
 
 on_both! {
     fn every_table_that_names_a_user_is_in_the_document(backend) {
-        let server = Server::start_with(backend, mailbox::into_folder);
+        let server = Server::start_with(backend, |config| {
+            mailbox::into_folder(config);
+            phone::switch_on(config);
+        });
         let client = server.client().with("user-agent", "tester/1");
         let known = json!({"email": "Ada@example.com", "password": PASSWORD, "name": "Ada", "remember_device": true, "label": "laptop"});
         let session = client.post("/v1/auth/register", &known).expect(201);
@@ -36,6 +44,8 @@ on_both! {
         me.post("/v1/auth/change-email", &json!({"new_email": "new@example.com", "password": PASSWORD})).expect(202);
         let key = me.post("/v1/auth/api-keys", &json!({"name": "backup", "scope": "account"})).expect(201).text_at("/key");
         client.with("x-api-key", &key).get("/v1/auth/me").expect(200);
+        Phone::add(&server, &me);
+        phone::first_step(&client, "ada@example.com");
         Mailbox::of(&server).mails();
         let far = if backend == Backend::Postgres { "created_at + interval '900 days'" } else { "created_at + 77760000000000" };
         server.execute(&format!(
@@ -61,6 +71,7 @@ on_both! {
         }
         assert_eq!(document["user"], me.get("/v1/auth/me").expect(200).json());
         assert_eq!(document["email_change"]["email"], "new@example.com");
+        assert_eq!(document["recovery_codes"], 10);
         let own = &document["sessions"][0];
         assert_eq!((&own["address"], &own["user_agent"], &own["label"]), (&json!("127.0.0.1"), &json!("tester/1"), &json!("laptop")));
         let kinds: Vec<&str> = document["events"].as_array().expect("a list").iter().filter_map(|event| event["kind"].as_str()).collect();

@@ -99,14 +99,16 @@ pub fn signed_in_again(server: &Server, admin: Admin) -> Admin {
 pub fn many_users(server: &Server, count: u32) {
     let columns = "email || n, email_key || n, name, password_hash, 'user', is_active, is_verified, access_version, \
                    created_at, last_login_at, disabled_until";
+    let names = "(id, email, email_key, name, password_hash, roles, is_active, is_verified, access_version, created_at, \
+                 last_login_at, disabled_until)";
     let latest = "(SELECT * FROM users ORDER BY id DESC LIMIT 1) AS latest";
     server.execute(&match server.config.database.url.0.starts_with("sqlite") {
         true => format!(
             "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < {count}) \
-             INSERT INTO users SELECT randomblob(16), {columns} FROM {latest}, counted"
+             INSERT INTO users {names} SELECT randomblob(16), {columns} FROM {latest}, counted"
         ),
         false => format!(
-            "INSERT INTO users SELECT overlay(gen_random_uuid()::text placing 'ff' from 1)::uuid, {columns} \
+            "INSERT INTO users {names} SELECT overlay(gen_random_uuid()::text placing 'ff' from 1)::uuid, {columns} \
              FROM {latest}, generate_series(1, {count}) AS n"
         ),
     });

@@ -12,10 +12,10 @@ on_both! {
         }
         for (method, path, allowed) in [
             ("GET", "/v1/auth/login", "POST"),
-            ("PUT", "/v1/auth/me", "GET, PATCH, HEAD"),
+            ("PUT", "/v1/auth/me", "GET, PATCH, DELETE, HEAD"),
             ("DELETE", "/.well-known/jwks.json", "GET, HEAD"),
             ("OPTIONS", "/v1/auth/login", "POST"),
-            ("TRACE", "/v1/auth/me", "GET, PATCH, HEAD"),
+            ("TRACE", "/v1/auth/me", "GET, PATCH, DELETE, HEAD"),
             ("POST", "/v1/auth/sessions/x", "DELETE"),
         ] {
             let answer = server.client().send(method, path, None, b"").expect_problem(405, "method_not_allowed");
