@@ -148,12 +148,13 @@ impl Url {
 ///
 /// Each statement has one plan, by its indexes, whatever the statistics say or do not say yet: the one that is on record
 /// in `tests/store/plans`. Left to itself Postgres would plan a statement with arrays anew at every call, and read a
-/// small table whole, with all the dead rows that its updates leave.
+/// small table whole, with all the dead rows that its updates leave. Where there is no index to go by, the price that is
+/// put on reading a table would have the statement compiled at every call; so that is off, too.
 fn settings() -> String {
     let ms = STATEMENT_TIMEOUT.as_millis();
     format!(
         "SET statement_timeout = {ms}; SET idle_in_transaction_session_timeout = {ms}; \
-         SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+         SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;"
     )
 }
 

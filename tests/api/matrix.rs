@@ -127,7 +127,8 @@ const ANSWERS: &[(&str, &str, Statuses)] = &[
     ("GET", "/v1/admin/statistics", administrator(200)),
     ("GET", "/v1/admin/keys", administrator(200)),
     ("GET", "/v1/admin/audit", administrator(200)),
-    ("GET", "/v1/admin/audit/head", administrator(200)),
+    // Nothing is sealed yet.
+    ("GET", "/v1/admin/audit/head", administrator(404)),
     ("GET", "/v1/admin/webhooks", administrator(200)),
     ("POST", "/v1/admin/webhooks", administrator(201)),
     ("PATCH", "/v1/admin/webhooks/{id}", administrator(404)),

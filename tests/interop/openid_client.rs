@@ -12,7 +12,10 @@ fn openid_client_discovers_the_service_and_refreshes() {
         let session = server.client().register(user);
         let program = ["openid_client_refresh.mjs", &server.url, &session.refresh_token(), document];
         let said = super::answers(&output(node.args(program), "")).remove(0);
-        assert_eq!(said["supported"], json!(["refresh_token", "password"]));
+        assert_eq!(
+            said["supported"],
+            json!(["refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange", "password"])
+        );
         assert_eq!(said["refusal"], json!({"error": "invalid_grant", "status": 400}));
         let last = said["second"]["refresh_token"].as_str().expect("a refresh token");
         assert_ne!(said["first"]["refresh_token"], last);

@@ -330,7 +330,7 @@ fn e9_what_is_not_served_is_a_problem() {
     }
     for (method, path, allowed) in [
         ("GET", "/v1/auth/login", "POST"),
-        ("TRACE", "/v1/auth/me", "GET, PATCH, HEAD"),
+        ("TRACE", "/v1/auth/me", "GET, PATCH, DELETE, HEAD"),
         ("PUT", "/.well-known/jwks.json", "GET, HEAD"),
     ] {
         assert_eq!(
