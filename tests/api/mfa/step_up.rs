@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::api::admin::admin;
 use crate::support::phone::log_in;
 use crate::support::{json, on_both, token};
 
@@ -71,5 +72,27 @@ on_both! {
         assert_eq!((&claims["amr"], claims.get("acr")), (&json!(["pwd"]), None));
         let strong = log_in(&server, &server.client(), "ada@example.com", &phone);
         assert_eq!(token::decode(&strong.access_token()).1["acr"], "urn:signet:acr:mfa");
+    }
+
+    fn where_it_is_demanded_administrators_show_a_second_factor(backend) {
+        for is_demanded in [false, true] {
+            let server = Server::start_with(backend, |config| {
+                phone::switch_on(config);
+                config.step_up.demand_mfa_for_admins = is_demanded;
+            });
+            let root = admin(&server);
+            let answer = root.client.get("/v1/admin/users");
+            if !is_demanded {
+                answer.expect(200);
+                continue;
+            }
+            let refused = answer.expect_problem(401, "insufficient_user_authentication");
+            let challenge = refused.header("www-authenticate").to_owned();
+            assert!(challenge.contains("acr_values=\"urn:signet:acr:mfa\""), "{challenge}");
+            root.client.delete(&format!("/v1/admin/users/{}", root.id)).expect(401);
+            let phone = Phone::add(&server, &root.client);
+            let strong = log_in(&server, &server.client(), "root@example.com", &phone);
+            bearer(&server, &strong).get("/v1/admin/users").expect(200);
+        }
     }
 }
