@@ -129,7 +129,7 @@ fn documented_fields() -> BTreeSet<String> {
 }
 
 /// What a service says on its own account; every other line belongs to a request.
-const OUTSIDE_REQUESTS: [&str; 17] = [
+const OUTSIDE_REQUESTS: [&str; 22] = [
     "listening",
     "stopping: ",
     "stopped",
@@ -147,6 +147,11 @@ const OUTSIDE_REQUESTS: [&str; 17] = [
     "a mail was sent",
     "a mail was given up",
     "a mail could not be sent; ",
+    "a message could not be delivered; ",
+    "a message was given up",
+    "an endpoint answered 410 and is disabled",
+    "this machine trusts no certificate, ",
+    "the audit trail is sealed up to here",
 ];
 
 #[test]
