@@ -1,8 +1,7 @@
-//! What leaves by itself: sessions that have ended, one-time tokens and second steps that have
-//! expired, audit events that are older than they
-//! are kept for, attempts that are forgotten, devices and addresses that were not seen for long, API keys that have ended,
-//! accounts that were deleted and whose time is over, webhooks that nobody sends any more, and
-//! answers that were kept for whoever asks again.
+//! What leaves by itself: sessions that have ended, one-time tokens and second steps that have expired, audit events that are
+//! older than they are kept for, attempts that are forgotten, devices and addresses that were not seen for long, API keys that
+//! have ended, accounts that were deleted and whose time is over, webhooks that nobody sends any more, and answers that were
+//! kept for whoever asks again.
 //!
 //! In small batches with pauses between them, by one instance at a time ([`Leader`]), on a connection outside the pool.
 //!

@@ -9,7 +9,7 @@
 //! POST /v1/auth/refresh
 //!   routes.rs              the row: method, path, who may call, handler
 //!   session/refresh.rs     handle → refresh: the happy path; if it is not that, `decide` under the row's lock
-//!     session/rotation.rs    one guarded UPDATE, for all who come at the same time
+//!     session/rotation/      one guarded UPDATE, for all who come at the same time
 //!     session/family.rs      … by the state table, which is pure
 //!     session/store.rs       … and writes what was decided, with its audit event, in one transaction
 //!   token/issue.rs         signs the access token with the key whose time it is
