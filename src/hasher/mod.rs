@@ -206,6 +206,7 @@ impl Drop for Hasher {
 
 /// What one thread does until the [`Hasher`] is gone.
 fn work_off(pool: &Pool, mut kernel: Kernel) {
+    give_way();
     while let Some(Job { work, queued, span, waiting }) = pool.queue.next() {
         drop(waiting);
         let waited = queued.elapsed();
@@ -223,6 +224,23 @@ fn work_off(pool: &Pool, mut kernel: Kernel) {
         }
     }
 }
+
+/// How far below everything else the threads stand, in the steps of nice(1): a third of the processor where they compete. That
+/// another program competes as well, at most three times as strong, is what keeps this from being more.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
+
+/// Lets whatever is quickly done go first: a refresh need not wait until a hash has had its share of the processor.
+/// Where the system forbids it, all are equal as before.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    use rustix::process::{getpriority_process, setpriority_process};
+    let thread = Some(rustix::thread::gettid());
+    let _ = getpriority_process(thread).and_then(|now| setpriority_process(thread, (now + NICENESS).min(19)));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 #[cfg(test)]
 mod tests {
@@ -403,5 +421,14 @@ mod tests {
             let wait = hasher.admit(NOBODY).expect_err("too many ahead");
             assert!(matches!(wait, Error::Overloaded { wait } if wait > Duration::from_millis(50)));
         });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_threads_give_way_and_nobody_else_does() {
+        let hasher = hasher(&config());
+        let niceness = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).expect("known");
+        let (own, theirs) = (niceness(), block_on(hasher.run(NOBODY, move |_| niceness())).expect("done"));
+        assert_eq!(theirs, (own + NICENESS).min(19));
     }
 }
