@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
 
-use super::chain;
 use super::store::{self, Seal, SealDigest};
+use super::{EventId, LATE, chain};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::{self, Db, Leader, Tx};
@@ -24,6 +24,10 @@ const BATCH: usize = 200;
 const ASK_FOR_LEAD: Duration = Duration::from_secs(20);
 /// No rest between two batches is longer.
 const LONGEST_REST: Duration = Duration::from_secs(1);
+/// No transaction that writes an event takes longer, unless the clock of its instance is behind.
+const USUALLY_LATE: Duration = Duration::from_secs(15);
+/// How often all of the time is looked at in which an event may come late.
+const LOOK_AT_ALL: Duration = Duration::from_secs(10);
 /// How often the head is told to the log, if it has moved.
 const TELL_HEAD: Duration = Duration::from_secs(3600);
 
@@ -58,7 +62,12 @@ pub async fn run(app: &App) {
         match app.db.lead(LOCK).await {
             Ok(Some(mut leader)) => {
                 // Whatever ends this, the database's own layer has counted and told.
-                while let Ok(head) = pass(&mut leader, &app.metrics).await {
+                let mut looked_at_all: Option<Instant> = None;
+                loop {
+                    let is_due = looked_at_all.is_none_or(|at| at.elapsed() >= LOOK_AT_ALL);
+                    let reach = if is_due { Reach::All } else { Reach::Usual };
+                    let Ok(head) = pass(&mut leader, reach, &app.metrics).await else { break };
+                    looked_at_all = if is_due { Some(Instant::now()) } else { looked_at_all };
                     app.metrics.audit_sealed.set(app.clock.now().as_seconds());
                     tell(head, &mut told);
                     tokio::time::sleep(interval).await;
@@ -91,37 +100,70 @@ fn tell(head: Option<Head>, told: &mut Told) {
 /// The database's.
 pub async fn once(db: &Db, metrics: &Metrics) -> Result<Option<Option<Head>>, db::Error> {
     let Some(mut leader) = db.lead(LOCK).await? else { return Ok(None) };
-    pass(&mut leader, metrics).await.map(Some)
+    pass(&mut leader, Reach::All, metrics).await.map(Some)
+}
+
+/// How far back a pass looks for events that were committed late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// As far as any event is ever sealed.
+    All,
+    /// As far as events are late by nothing but a slow transaction: a look costs what was written in that time, and there is
+    /// one each interval.
+    Usual,
+}
+
+impl Reach {
+    fn behind(self) -> Duration {
+        match self {
+            Self::All => LATE,
+            Self::Usual => USUALLY_LATE,
+        }
+    }
 }
 
 /// Seals everything that can be sealed now; the head.
-async fn pass(leader: &mut Leader, metrics: &Metrics) -> Result<Option<Head>, db::Error> {
+async fn pass(leader: &mut Leader, reach: Reach, metrics: &Metrics) -> Result<Option<Head>, db::Error> {
     loop {
         // On SQLite a look takes no turn from those who write.
-        let (waiting, lag, head) = leader.read("audit.look", look).await?;
+        let Look { unsealed, lag, head } = leader.read("audit.look", move |tx| look(tx, reach)).await?;
         metrics.audit_seal_lag.set(lag);
         metrics.audit_head.set(head.map_or(0, |head| head.position));
-        if waiting == 0 {
+        if unsealed.is_empty() {
             return Ok(head);
         }
+        // What comes meanwhile can wait for the next pass: under load there is always something.
+        let is_last = unsealed.len() < BATCH;
         let begun = Instant::now();
-        leader.tx("audit.seal", seal_batch).await?;
+        let head = leader.tx("audit.seal", move |tx| seal(tx, &unsealed)).await?;
+        if is_last {
+            metrics.audit_seal_lag.set(0.0);
+            metrics.audit_head.set(head.map_or(0, |head| head.position));
+            return Ok(head);
+        }
         // A trail of an earlier release is sealed as a whole: requests have half of the time meanwhile.
         tokio::time::sleep(begun.elapsed().min(LONGEST_REST)).await;
     }
 }
 
-/// How many events wait, up to a batch, for how many seconds the oldest has, and the head.
-fn look(tx: &mut Tx<'_>) -> QueryResult<(usize, f64, Option<Head>)> {
-    let frontier = store::find_frontier(tx)?;
-    let waiting = store::look_for_unsealed(tx, frontier, 1)?;
-    let lag = waiting.first().map_or(0.0, |event| tx.now.since(event.at).as_secs_f64());
-    Ok((waiting.len(), lag, find_head(tx)?))
+/// What waits for its seal.
+struct Look {
+    /// The first of them, at most a batch.
+    unsealed: Vec<EventId>,
+    /// For how many seconds the oldest has waited.
+    lag: f64,
+    head: Option<Head>,
 }
 
-fn seal_batch(tx: &mut Tx<'_>) -> QueryResult<usize> {
-    let frontier = store::find_frontier(tx)?;
-    let events = store::look_for_unsealed(tx, frontier, BATCH)?;
+fn look(tx: &mut Tx<'_>, reach: Reach) -> QueryResult<Look> {
+    let frontier = store::find_frontier(tx, reach.behind())?;
+    let unsealed = store::look_for_unsealed(tx, frontier, BATCH)?;
+    let lag = unsealed.first().map_or(0.0, |event| tx.now.since(event.time()).as_secs_f64());
+    Ok(Look { unsealed, lag, head: find_head(tx)? })
+}
+
+/// Gives events their places at the end of the chain; the new head.
+fn seal(tx: &mut Tx<'_>, events: &[EventId]) -> QueryResult<Option<Head>> {
     let (mut position, mut digest) = match store::find_head(tx)? {
         Some(head) => (head.position, head.digest),
         None => {
@@ -130,12 +172,12 @@ fn seal_batch(tx: &mut Tx<'_>) -> QueryResult<usize> {
         }
     };
     let mut seals = Vec::with_capacity(events.len());
-    for event in &events {
+    for event in store::find_unsealed(tx, events)? {
         position += 1;
         digest = SealDigest(chain::link(&digest.0, position, tx.now, &event.fields()));
         seals.push(Seal { position, event_id: event.id, digest, sealed_at: tx.now });
     }
     // Two who seal at once, against all leading, cannot both take a place: it is the primary key.
     store::insert_seals(tx, &seals)?;
-    Ok(seals.len())
+    find_head(tx)
 }

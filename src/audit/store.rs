@@ -1,13 +1,14 @@
 //! The queries on the trail and its chain: `audit_events`, `audit_seals` and `audit_anchors`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::Binary;
 
+use super::EventId;
 use super::chain::{self, Fields};
 use super::filter::Filter;
-use super::{EventId, LATE};
 use crate::account::UserId;
 use crate::clock::Timestamp;
 use crate::db::schema::{audit_anchors, audit_events, audit_seals};
@@ -128,13 +129,13 @@ pub(super) fn find_head(tx: &mut Tx<'_>) -> QueryResult<Option<Seal>> {
     on!(tx.conn, |c| query.select(Seal::as_select()).first(c).optional())
 }
 
-/// From which id on events are sealed: what commits late comes into a later seal, if it is not [`LATE`] beyond all measure.
-/// Earlier than that, nothing is ever added to what is sealed.
-pub(super) fn find_frontier(tx: &mut Tx<'_>) -> QueryResult<EventId> {
+/// From which id on there may be events without a seal, if none commits later than `behind` after its time. Beyond [`LATE`] none is
+/// sealed: earlier than that, nothing is ever added to what is sealed.
+pub(super) fn find_frontier(tx: &mut Tx<'_>, behind: Duration) -> QueryResult<EventId> {
     let query = audit_seals::table.order(audit_seals::event_id.desc()).select(audit_seals::event_id);
     let newest: Option<EventId> = on!(tx.conn, |c| query.first(c).optional())?;
     let newest = newest.map_or(Timestamp::from_micros(0), EventId::time);
-    Ok(EventId::least(newest.min(tx.now) - LATE))
+    Ok(EventId::least(newest.min(tx.now) - behind))
 }
 
 /// The ids of a page of events after `after` and before `until` that have no seal, and where the page ends; nothing if there is no
@@ -169,7 +170,7 @@ fn end_of_time() -> EventId {
 }
 
 /// The first `limit` events from `frontier` on that have no seal.
-pub(super) fn look_for_unsealed(tx: &mut Tx<'_>, frontier: EventId, limit: usize) -> QueryResult<Vec<Recorded>> {
+pub(super) fn look_for_unsealed(tx: &mut Tx<'_>, frontier: EventId, limit: usize) -> QueryResult<Vec<EventId>> {
     let (mut after, mut unsealed) = (frontier, Vec::new());
     while unsealed.len() < limit {
         let Some((last, ids)) = page_of_unsealed(tx, after, end_of_time())? else { break };
@@ -177,11 +178,16 @@ pub(super) fn look_for_unsealed(tx: &mut Tx<'_>, frontier: EventId, limit: usize
         after = last;
     }
     unsealed.truncate(limit);
-    if unsealed.is_empty() {
-        return Ok(Vec::new());
-    }
-    let query = audit_events::table.filter(audit_events::id.eq_any(unsealed)).order(audit_events::id);
-    on!(tx.conn, |c| query.select(Recorded::as_select()).load(c))
+    Ok(unsealed)
+}
+
+/// Those of the events that are still there and still have no seal, by id.
+pub(super) fn find_unsealed(tx: &mut Tx<'_>, ids: &[EventId]) -> QueryResult<Vec<Recorded>> {
+    let sealed = audit_seals::table.filter(audit_seals::event_id.eq_any(ids)).select(audit_seals::event_id);
+    let sealed: BTreeSet<EventId> = on!(tx.conn, |c| sealed.load(c))?.into_iter().collect();
+    let events = audit_events::table.filter(audit_events::id.eq_any(ids)).order(audit_events::id);
+    let events: Vec<Recorded> = on!(tx.conn, |c| events.select(Recorded::as_select()).load(c))?;
+    Ok(events.into_iter().filter(|event| !sealed.contains(&event.id)).collect())
 }
 
 pub(super) fn insert_seals(tx: &mut Tx<'_>, seals: &[Seal]) -> QueryResult<()> {

@@ -151,7 +151,7 @@ async fn walk(db: &Db, anchor: &Anchor, noted: &[Noted]) -> Result<Whole, Broken
     }
     let (frontier, unsealed) = db
         .read("audit.unsealed", |tx| {
-            let frontier = store::find_frontier(tx)?;
+            let frontier = store::find_frontier(tx, LATE)?;
             Ok((frontier, store::count_unsealed(tx, frontier)?))
         })
         .await?;

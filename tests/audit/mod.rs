@@ -5,7 +5,7 @@ mod feed;
 mod list;
 mod retention;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use signet::audit::seal::{self, Head};
@@ -42,6 +42,15 @@ impl World {
     fn seal(&self) -> Head {
         let led = block_on(seal::once(&self.db, &Metrics::default())).expect("sealed");
         led.expect("nobody else leads").expect("there is something")
+    }
+
+    /// Waits for a service that seals by itself.
+    fn wait_until_sealed(&self, position: i64) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.server.metric("signet_audit_sealed_position") < position as f64 {
+            assert!(Instant::now() < deadline, "event {position} is not sealed");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn verify(&self) -> Result<Whole, Broken> {
