@@ -1,6 +1,6 @@
 //! The queries on `users`.
 
-use diesel::dsl::sql;
+use diesel::dsl::{not, sql};
 use diesel::prelude::*;
 use diesel::result::DatabaseErrorKind::UniqueViolation;
 use diesel::result::Error::DatabaseError;
@@ -13,6 +13,8 @@ use crate::access::role::Roles;
 use crate::clock::Timestamp;
 use crate::db::schema::users;
 use crate::db::{Cached, Conn, Tx, on};
+use crate::throttle::admits_none;
+use crate::throttle::bucket::BucketId;
 
 /// A user's columns as clients may see them.
 #[derive(Queryable, Selectable)]
@@ -230,18 +232,20 @@ pub(super) fn insert_user(tx: &mut Tx<'_>, new: &NewUser) -> QueryResult<Option<
 /// Notes a log-in, and replaces an outdated hash.
 ///
 /// Guarded by what the password check saw: an account that was disabled, whose password was changed, or that was given a
-/// second factor while the password was being hashed is not logged in to. The row stays locked, so that disabling it now
-/// waits and then finds the session that this transaction opens.
+/// second factor while the password was being hashed is not logged in to, and nor is one for which `counted` admits no more
+/// guesses. The row stays locked, so that disabling it now waits and then finds the session that this transaction opens.
 pub(crate) fn mark_login(
     tx: &mut Tx<'_>,
     checked: &Credentials,
     new_hash: Option<&str>,
+    counted: Option<BucketId>,
 ) -> QueryResult<Option<Standing>> {
     let unchanged = users::table
         .find(checked.id)
         .filter(active(tx.now))
         .filter(users::password_hash.eq(&checked.password_hash))
-        .filter(users::has_second_factor.eq(checked.has_second_factor));
+        .filter(users::has_second_factor.eq(checked.has_second_factor))
+        .filter(not(admits_none(counted, tx.now)));
     let update = diesel::update(unchanged).set((
         users::last_login_at.eq(tx.now),
         users::password_hash.eq(new_hash.unwrap_or(&checked.password_hash)),

@@ -314,5 +314,6 @@ diesel::joinable!(api_keys -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, api_keys, api_key_sources);
 diesel::allow_tables_to_appear_in_same_query!(users, sessions);
 diesel::allow_tables_to_appear_in_same_query!(users, known_sources);
+diesel::allow_tables_to_appear_in_same_query!(users, throttles);
 diesel::allow_tables_to_appear_in_same_query!(audit_events, audit_seals);
 diesel::allow_tables_to_appear_in_same_query!(webhook_endpoints, webhook_deliveries);

@@ -202,7 +202,9 @@ fn succeed(
         note_recovery_code(tx, outbox, found.credentials.id, &found.email, from)?;
     }
     // Since it was looked at, the password was changed or the account disabled.
-    let Some(standing) = accounts::mark_login(tx, &found.credentials, None)? else { return Ok(Err(Refused::Unknown)) };
+    let Some(standing) = accounts::mark_login(tx, &found.credentials, None, None)? else {
+        return Ok(Err(Refused::Unknown));
+    };
     let mut opened = open::open_with(tx, standing, terms, proof, from)?;
     let Device { shown, is_wanted } = &terms.device;
     let user = opened.user.id;

@@ -207,11 +207,15 @@ fn succeed(
     from: &Origin,
     on_change: OnChange,
 ) -> QueryResult<Result<Opened, Refused>> {
-    if let Some(refusal) = admitted.succeed(tx)? {
-        return Ok(Err(Refused::Throttled(refusal)));
-    }
-    let Some(standing) = accounts::mark_login(tx, found, new_hash)? else {
-        return changed(tx, admitted, found, from, on_change).map(Err);
+    let counted = match admitted.succeed_if(tx)? {
+        Ok(counted) => counted,
+        Err(refusal) => return Ok(Err(Refused::Throttled(refusal))),
+    };
+    let Some(standing) = accounts::mark_login(tx, found, new_hash, counted)? else {
+        return match admitted.recheck(tx)? {
+            Some(refusal) => Ok(Err(Refused::Throttled(refusal))),
+            None => changed(tx, admitted, found, from, on_change).map(Err),
+        };
     };
     if found.was_disabled() {
         audit::record(tx, from, &Event::DisablingEnded { user: found.id })?;

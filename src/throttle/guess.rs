@@ -305,6 +305,19 @@ impl Admitted {
         Ok(None)
     }
 
+    /// The same for a log-in, which looks at the bucket with the statement that makes use of the password: what is
+    /// returned is to be guarded by it ([`store::admits_none`]). Without the bucket's lock that is as good: whatever counts
+    /// there meanwhile has not been answered yet, and so comes after this.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) fn succeed_if(&self, tx: &mut Tx<'_>) -> QueryResult<Result<Option<BucketId>, Refusal>> {
+        match &self.0 {
+            Some(Counted { main, has_own: false, .. }) => Ok(Ok(Some(main.id))),
+            Some(_) | None => Ok(self.succeed(tx)?.map_or(Ok(None), Err)),
+        }
+    }
+
     /// Whether it comes too late to be told; nothing is changed by it.
     ///
     /// # Errors

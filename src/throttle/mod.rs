@@ -17,7 +17,9 @@ mod store;
 use diesel::QueryResult;
 
 use self::bucket::{BucketId, Limit, Refusal};
-pub(crate) use self::store::{KnownSourceId, delete_clear, delete_unseen, look_for_clear, look_for_unseen};
+pub(crate) use self::store::{
+    KnownSourceId, admits_none, delete_clear, delete_unseen, look_for_clear, look_for_unseen,
+};
 use crate::account::UserId;
 use crate::account::email::Email;
 use crate::app::App;

@@ -65,6 +65,13 @@ pub(super) fn lock_bucket(tx: &mut Tx<'_>, id: BucketId) -> QueryResult<Option<S
     Ok(row.map(|row| into_state(row).1))
 }
 
+/// Whether a bucket for guesses admits none now; to be asked in the statement that makes use of it. None is never closed.
+#[diesel::dsl::auto_type]
+pub(crate) fn admits_none(bucket: Option<BucketId>, now: Timestamp) -> _ {
+    let closed = throttles::table.filter(throttles::id.nullable().eq(bucket)).filter(throttles::closed_until.gt(now));
+    diesel::dsl::exists(closed)
+}
+
 /// Writes buckets whose locks are held.
 pub(super) fn write_buckets(tx: &mut Tx<'_>, buckets: &[(BucketId, State)]) -> QueryResult<()> {
     let row = |(id, state): &(BucketId, State)| {
