@@ -33,19 +33,31 @@ fn hash(criterion: &mut Criterion) {
         criterion.bench_function(name, |bencher| bencher.iter(&mut one_hash));
         println!("{name}: {:.1} page faults a hash", page_faults_per_call(&mut one_hash));
     }
+    // They share the memory's bandwidth: this is what log-ins could have if they were nothing but hashes.
+    let mut one_on_each = on_every_core();
+    criterion.bench_function("every core at once, one hash on each", |bencher| bencher.iter(&mut one_on_each));
 }
 
 type OneHash = Box<dyn FnMut()>;
 
 fn ours() -> OneHash {
-    let config = HashingConfig { threads: 1, ..HashingConfig::default() };
+    at_once(1)
+}
+
+fn on_every_core() -> OneHash {
+    at_once(HashingConfig::default().threads())
+}
+
+fn at_once(threads: usize) -> OneHash {
+    let config = HashingConfig { threads, ..HashingConfig::default() };
     let hasher = Hasher::start(&config, Metrics::default()).expect("threads start");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let password = Password::parse(PASSWORD).expect("valid");
     let stored = runtime.block_on(hasher.hash(&password, None)).expect("hashed");
     Box::new(move || {
-        let verdict = runtime.block_on(hasher.verify(&password, Some(&stored), None));
-        assert!(black_box(verdict).is_ok());
+        let hashes = (0..threads).map(|_| hasher.verify(&password, Some(&stored), None));
+        let verdicts = runtime.block_on(futures_util::future::join_all(hashes));
+        assert!(black_box(verdicts).iter().all(Result::is_ok));
     })
 }
 

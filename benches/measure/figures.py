@@ -25,12 +25,13 @@ JWKS = "/.well-known/jwks.json"
 class Effort:
     turns: int
     seconds: float
+    crowd_seconds: float
     starts: int
     criterion: tuple
 
 
-FULL = Effort(turns=3, seconds=6, starts=20, criterion=("--warm-up-time", "1", "--measurement-time", "3"))
-QUICK = Effort(turns=1, seconds=2, starts=5, criterion=("--warm-up-time", "0.5", "--measurement-time", "1"))
+FULL = Effort(turns=3, seconds=6, crowd_seconds=20, starts=20, criterion=("--warm-up-time", "1", "--measurement-time", "3"))
+QUICK = Effort(turns=1, seconds=2, crowd_seconds=4, starts=5, criterion=("--warm-up-time", "0.5", "--measurement-time", "1"))
 
 
 class Bench:
@@ -46,9 +47,9 @@ class Bench:
         self.running.append(process)
         return process
 
-    def service(self, name, database_url):
+    def service(self, name, database_url, **settings):
         """A running service with users that can log in."""
-        signet = machine.Signet(self.programs["signet"], self.folder / name, database_url)
+        signet = machine.Signet(self.programs["signet"], self.folder / name, database_url, **settings)
         signet.start()
         self.running.append(signet)
         signet.idle_mib = machine.resident_mib(signet.process.pid)
@@ -141,18 +142,24 @@ class Bench:
             reports = machine.load(self.programs["load"], nginx.url, "jwks", self.effort.seconds, watch, clients=CLIENTS)
             return figures_of(reports[-1], "jwks", of="nginx")
 
-        self.measured["jwks"] = self.turns(nginx=limit, ours=lambda: self.call(self.on_postgres, "jwks"))
+        silent = self.service("signet-silent", "sqlite:signet.db", SIGNET_LOG__LEVEL="error")
+        self.measured["jwks"] = self.turns(
+            nginx=limit,
+            ours=lambda: self.call(self.on_postgres, "jwks"),
+            silent=lambda: self.call(silent, "jwks"),
+        )
 
     def callers(self):
         self.measured["me"] = self.turns(ours=lambda: self.call(self.on_postgres, "me"))["ours"]
 
     def logins(self):
-        """At the hash's own limit, however many come at once."""
+        """At the hash's own limit, however many come at once, and for as long as a crowd does."""
         crowds = {str(clients): self.crowd(clients) for clients in (CLIENTS, STORM_CLIENTS, CROWD)}
         self.measured["login"] = self.turns(**crowds)
 
     def crowd(self, clients):
-        return lambda: self.call(self.on_postgres, "login", clients=clients)
+        seconds = self.effort.crowd_seconds if clients == CROWD else None
+        return lambda: self.call(self.on_postgres, "login", clients=clients, seconds=seconds)
 
     def statements(self):
         """Counted by Postgres, over a run of each call."""
