@@ -64,8 +64,16 @@ CREATE FUNCTION scale.secret_digest(n bigint) RETURNS bytea LANGUAGE sql STABLE 
   SELECT sha256(sha256(scale.handle(n))) $$;
 """
 
+# What is planted; columns that came with later migrations have defaults.
+USER = ["id", "email", "email_key", "name", "password_hash", "roles", "is_active", "is_verified", "access_version", "created_at", "last_login_at"]
+SESSION = [
+    "id", "handle_digest", "user_id", "access_version", "secret_digest", "parent_digest", "nonce", "generation", "rotated_at",
+    "created_at", "idle_expires_at", "expires_at", "revoked_at", "revoked_reason", "client_id", "scope", "amr", "auth_time",
+    "address", "user_agent", "label",
+]
+
 USERS = """
-INSERT INTO users
+INSERT INTO users ({columns})
 SELECT scale.user_id(n, '{now}'), 'user' || n || '@example.com', 'user' || n || '@example.com', 'User ' || n,
   '{password_hash}', 'user', true, n % 3 > 0, 0, timestamptz '{now}' - interval '3 years', timestamptz '{now}'
 FROM generate_series({first}, {last}) AS n;
@@ -74,7 +82,7 @@ FROM generate_series({first}, {last}) AS n;
 # The foreign key is right by construction, and asking for each of ten million rows is what takes longest.
 SESSIONS = """
 SET session_replication_role = replica;
-INSERT INTO sessions
+INSERT INTO sessions ({columns})
 SELECT scale.session_id(n, {total}, '{now}'), scale.handle_digest(n), scale.user_id(1 + n * {scatter} % {users}, '{now}'), 0,
   scale.secret_digest(n), sha256(int8send(n)), substr(sha256(int8send(-n)), 1, 16), n % 200,
   CASE WHEN n % 7 = 0 THEN at ELSE timestamptz '{now}' - interval '6 days' * (n % 1009) / 1009 END, at,
@@ -94,10 +102,10 @@ def fill_postgres(cluster, database, sessions, template, minutes=60):
     cluster.query(database, FUNCTIONS)
     begun = time.monotonic()
     common = {"now": now, "total": sessions, "users": users, "scatter": SCATTER, "user_agent": USER_AGENT, **template}
-    for sql, count in ((USERS, users), (SESSIONS, sessions)):
+    for sql, columns, count in ((USERS, USER, users), (SESSIONS, SESSION, sessions)):
         for first in range(1, count + 1, BATCH):
             last = min(first + BATCH - 1, count)
-            cluster.query(database, sql.format(first=first, last=last, **common))
+            cluster.query(database, sql.format(columns=", ".join(columns), first=first, last=last, **common))
             if time.monotonic() - begun > 60 * minutes:
                 break
     took = time.monotonic() - begun
@@ -140,8 +148,8 @@ def fill_sqlite(path, sessions, template):
             f"203.0.113.{n % 256}", USER_AGENT, "laptop" if n % 5 == 0 else None,
         )
 
-    for table, columns, row, count in (("users", 11, user_row, users), ("sessions", 21, session_row, sessions)):
-        insert = f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
+    for table, columns, row, count in (("users", USER, user_row, users), ("sessions", SESSION, session_row, sessions)):
+        insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
         for first in range(1, count + 1, BATCH):
             database.execute("BEGIN")
             database.executemany(insert, (row(n) for n in range(first, min(first + BATCH, count + 1))))

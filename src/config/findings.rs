@@ -27,77 +27,111 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl Config {
     /// Everything wrong with the values themselves, one line each; reachable things (database, keys) are `check`'s.
     pub fn findings(&self) -> Vec<String> {
-        let mut findings = issuer_findings(&self.issuer);
-        let mut demand = |holds: bool, otherwise: &str| {
-            if !holds {
-                findings.push(otherwise.to_owned());
-            }
-        };
-        demand(self.audience.trim() == self.audience, "audience: must not begin or end with a space");
-        demand(
-            self.public.listen.port() == 0 || self.public.listen != self.management.listen,
-            "management.listen: must be another address than public.listen",
-        );
-        demand(self.public.workers <= MAX_THREADS, "public.workers: must be at most 1024");
-        demand(self.hashing.threads <= MAX_THREADS, "hashing.threads: must be at most 1024");
-        demand(self.database.pool_size <= MAX_CONNECTIONS, "database.pool_size: must be at most 10000");
-        demand(self.session.max_ttl.0 <= MAX_SESSION_TTL, "session.max_ttl: must be at most 3650d");
-        demand(self.shutdown.delay.0 <= MAX_SHUTDOWN_DELAY, "shutdown.delay: must be at most 10m");
-        demand(!self.shutdown.deadline.0.is_zero(), "shutdown.deadline: must be longer than 0s");
-        demand(
-            self.database.url.0.parse::<Url>().is_ok(),
-            "database.url: reads postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH",
-        );
-        demand(self.database.pool_size >= 1, "database.pool_size: must be at least 1");
-        demand(!self.database.max_wait.0.is_zero(), "database.max_wait: must be longer than 0s");
-        let access_ttl = self.token.access_ttl.0;
-        demand(access_ttl >= Duration::from_secs(1), "token.access_ttl: must be at least 1s");
-        demand(access_ttl <= MAX_ACCESS_TTL, "token.access_ttl: must be at most 30d");
-        demand(!self.session.idle_ttl.0.is_zero(), "session.idle_ttl: must be longer than 0s");
-        demand(self.session.idle_ttl <= self.session.max_ttl, "session.idle_ttl: must not exceed session.max_ttl");
-        demand(
-            self.session.impersonation_ttl.0 <= MAX_IMPERSONATION_TTL,
-            "session.impersonation_ttl: must be at most 1d",
-        );
-        demand((8..=64).contains(&self.password.min_length), "password.min_length: must be from 8 to 64");
-        demand(!self.hashing.max_wait.0.is_zero(), "hashing.max_wait: must be longer than 0s");
-        demand(
-            argon2::Params::new(self.hashing.memory_kib, self.hashing.iterations, self.hashing.parallelism, None)
-                .is_ok(),
-            "hashing: memory_kib must be at least 8 × parallelism, iterations and parallelism at least 1",
-        );
-        demand(
-            is_client_id(&self.oauth.default_client),
-            "oauth.default_client: must be 1 to 64 letters, digits, - . _ or ~",
-        );
-        demand(
-            self.oauth.public_clients.iter().all(|client| is_client_id(client)),
-            "oauth.public_clients: each must be 1 to 64 letters, digits, - . _ or ~",
-        );
-        demand(!self.cleanup.interval.0.is_zero(), "cleanup.interval: must be longer than 0s");
-        demand(self.cleanup.session_retention.0 >= HOUR, "cleanup.session_retention: must be at least 1h");
-        let audit_retention = self.cleanup.audit_retention.0;
-        demand(
-            audit_retention.is_zero() || audit_retention >= 24 * HOUR,
-            "cleanup.audit_retention: must be at least 1d, or 0s to keep events for ever",
-        );
-        for origin in &self.public.allowed_origins {
+        [
+            issuer_findings(&self.issuer),
+            broken([(self.audience.trim() == self.audience, "audience: must not begin or end with a space")]),
+            self.listener_findings(),
+            self.database_findings(),
+            self.token_and_session_findings(),
+            self.password_findings(),
+            self.client_findings(),
+            self.ending_findings(),
+            self.roles.findings(&self.oauth.scope),
+            self.api_keys.findings(),
+            self.account.findings(),
+            self.audit.findings(),
+            self.webhooks.findings(),
+            self.throttle.findings(),
+            self.mfa.findings(),
+            self.mail.findings(&self.issuer),
+            self.traces.findings(),
+        ]
+        .concat()
+    }
+
+    fn listener_findings(&self) -> Vec<String> {
+        let Self { public, management, .. } = self;
+        let mut findings = broken([
+            (
+                public.listen.port() == 0 || public.listen != management.listen,
+                "management.listen: must be another address than public.listen",
+            ),
+            (public.workers <= MAX_THREADS, "public.workers: must be at most 1024"),
+        ]);
+        for origin in &public.allowed_origins {
             let parsed = url::Url::parse(origin).ok().map(|url| url.origin().ascii_serialization());
-            demand(
-                parsed.as_deref() == Some(origin.as_str()),
-                &format!("public.allowed_origins: `{origin}` does not read like https://app.example"),
-            );
+            if parsed.as_deref() != Some(origin.as_str()) {
+                findings.push(format!("public.allowed_origins: `{origin}` does not read like https://app.example"));
+            }
         }
-        findings.extend(self.roles.findings(&self.oauth.scope));
-        findings.extend(self.api_keys.findings());
-        findings.extend(self.account.findings());
-        findings.extend(self.audit.findings());
-        findings.extend(self.webhooks.findings());
-        findings.extend(self.throttle.findings());
-        findings.extend(self.mfa.findings());
-        findings.extend(self.mail.findings(&self.issuer));
-        findings.extend(self.traces.findings());
         findings
+    }
+
+    fn database_findings(&self) -> Vec<String> {
+        let Self { database, .. } = self;
+        broken([
+            (
+                database.url.0.parse::<Url>().is_ok(),
+                "database.url: reads postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH",
+            ),
+            (database.pool_size >= 1, "database.pool_size: must be at least 1"),
+            (database.pool_size <= MAX_CONNECTIONS, "database.pool_size: must be at most 10000"),
+            (!database.max_wait.0.is_zero(), "database.max_wait: must be longer than 0s"),
+        ])
+    }
+
+    fn token_and_session_findings(&self) -> Vec<String> {
+        let Self { token, session, .. } = self;
+        let access_ttl = token.access_ttl.0;
+        broken([
+            (access_ttl >= Duration::from_secs(1), "token.access_ttl: must be at least 1s"),
+            (access_ttl <= MAX_ACCESS_TTL, "token.access_ttl: must be at most 30d"),
+            (!session.idle_ttl.0.is_zero(), "session.idle_ttl: must be longer than 0s"),
+            (session.idle_ttl <= session.max_ttl, "session.idle_ttl: must not exceed session.max_ttl"),
+            (session.max_ttl.0 <= MAX_SESSION_TTL, "session.max_ttl: must be at most 3650d"),
+            (session.impersonation_ttl.0 <= MAX_IMPERSONATION_TTL, "session.impersonation_ttl: must be at most 1d"),
+        ])
+    }
+
+    fn password_findings(&self) -> Vec<String> {
+        let Self { password, hashing, .. } = self;
+        let params = argon2::Params::new(hashing.memory_kib, hashing.iterations, hashing.parallelism, None);
+        broken([
+            ((8..=64).contains(&password.min_length), "password.min_length: must be from 8 to 64"),
+            (hashing.threads <= MAX_THREADS, "hashing.threads: must be at most 1024"),
+            (!hashing.max_wait.0.is_zero(), "hashing.max_wait: must be longer than 0s"),
+            (
+                params.is_ok(),
+                "hashing: memory_kib must be at least 8 × parallelism, iterations and parallelism at least 1",
+            ),
+        ])
+    }
+
+    fn client_findings(&self) -> Vec<String> {
+        let Self { oauth, .. } = self;
+        broken([
+            (is_client_id(&oauth.default_client), "oauth.default_client: must be 1 to 64 letters, digits, - . _ or ~"),
+            (
+                oauth.public_clients.iter().all(|client| is_client_id(client)),
+                "oauth.public_clients: each must be 1 to 64 letters, digits, - . _ or ~",
+            ),
+        ])
+    }
+
+    /// Of rows, and of the service itself.
+    fn ending_findings(&self) -> Vec<String> {
+        let Self { cleanup, shutdown, .. } = self;
+        let audit_retention = cleanup.audit_retention.0;
+        broken([
+            (!cleanup.interval.0.is_zero(), "cleanup.interval: must be longer than 0s"),
+            (cleanup.session_retention.0 >= HOUR, "cleanup.session_retention: must be at least 1h"),
+            (
+                audit_retention.is_zero() || audit_retention >= 24 * HOUR,
+                "cleanup.audit_retention: must be at least 1d, or 0s to keep events for ever",
+            ),
+            (shutdown.delay.0 <= MAX_SHUTDOWN_DELAY, "shutdown.delay: must be at most 10m"),
+            (!shutdown.deadline.0.is_zero(), "shutdown.deadline: must be longer than 0s"),
+        ])
     }
 
     /// What works but is weaker than it should be, one line each.
@@ -161,6 +195,11 @@ impl Config {
         warnings.extend(self.mfa.warnings());
         warnings
     }
+}
+
+/// What is to be said of the demands that do not hold.
+fn broken<const N: usize>(demands: [(bool, &str); N]) -> Vec<String> {
+    demands.into_iter().filter(|(holds, _)| !holds).map(|(_, otherwise)| otherwise.to_owned()).collect()
 }
 
 impl TracesConfig {
