@@ -246,6 +246,8 @@ pub fn count_from_zero(metrics: &Metrics) {
 /// Registers a table: one resource for each path, 405 for its other methods, 404 for every other path.
 pub fn register(routes: &'static [Route], config: &Config, actix: &mut ServiceConfig) {
     let mut paths: Vec<&str> = routes.iter().map(|route| route.path).collect();
+    // Paths are tried one after the other, and one with an id in it by a regular expression: those come last.
+    paths.sort_by_key(|path| path.contains('{'));
     paths.dedup();
     for path in paths {
         let rows: Vec<&Route> = routes.iter().filter(|route| route.path == path).collect();
