@@ -196,11 +196,12 @@ pub(super) struct Found {
 
 /// All that is to be known of a presented key, by one statement.
 pub(super) fn find_presented(tx: &mut Tx<'_>, handle: Handle, source: Option<&str>) -> QueryResult<Option<Found>> {
+    type Row = (StandingRow, UserRow, bool, Option<Timestamp>, Option<i64>);
     let sources = api_key_sources::table.filter(api_key_sources::api_key_id.eq(api_keys::id));
     let seen_at = sources.filter(api_key_sources::source.nullable().eq(source)).select(api_key_sources::seen_at);
     let query = api_keys::table.inner_join(users::table).filter(api_keys::handle.eq(handle));
     let (seen_at, sources) = (seen_at.single_value(), sources.count().single_value());
-    let found: Option<(StandingRow, UserRow, bool, Option<Timestamp>, Option<i64>)> = on!(tx.conn, |c| {
+    let found: Option<Row> = on!(tx.conn, |c| {
         let columns = (StandingRow::as_select(), UserRow::as_select(), active(tx.now), seen_at, sources);
         query.select(columns).first(c).optional()
     })?;
