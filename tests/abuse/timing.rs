@@ -1,5 +1,5 @@
 //! What time tells of who has an account: each way of asking, many times over, for somebody who is there and somebody who is
-//! not, in turns. Prints the table of `docs/abuse.md`:
+//! not, in turns. Prints a table (`docs/abuse.md`, "What time tells"):
 //!
 //! ```sh
 //! SIGNET_TEST_ABUSE=long cargo test --test all abuse::timing -- --nocapture --test-threads 1
