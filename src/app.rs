@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::db::{self, Db, Gather, Url, migrations};
 use crate::hasher::Hasher;
 use crate::http::health::Health;
-use crate::http::progress;
+use crate::http::progress::{self, Patience};
 use crate::http::respond::respond;
 use crate::http::span::RequestSpan;
 use crate::jobs;
@@ -203,9 +203,12 @@ impl Listeners {
 }
 
 /// A request's head arrives in this time or not at all.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_SECONDS: u32 = 10;
 /// A connection may be silent between two requests for this long.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_SECONDS: u32 = 5;
+const PATIENCE: Patience = Patience::of_seconds(HEAD_SECONDS, KEEP_ALIVE_SECONDS + HEAD_SECONDS);
+/// The framework's own time for a head is none: see [`progress`].
+const NO_TIMEOUT: Duration = Duration::ZERO;
 /// Nobody waits long for what operators ask.
 const MANAGEMENT_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -305,9 +308,9 @@ fn serve(
             .wrap(TracingLogger::<RequestSpan>::new())
     })
     .workers(workers)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .on_connect(progress::watch(KEEP_ALIVE + HEAD_TIMEOUT))
+    .client_request_timeout(NO_TIMEOUT)
+    .keep_alive(Duration::from_secs(KEEP_ALIVE_SECONDS.into()))
+    .on_connect(progress::watch(PATIENCE))
     .shutdown_timeout(deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0))
     .disable_signals()
     .listen(listener)?;

@@ -10,6 +10,7 @@ mod binary;
 mod cleanup;
 mod deploy;
 mod families;
+mod hostile;
 mod interop;
 mod mail;
 mod resilience;

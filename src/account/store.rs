@@ -83,7 +83,7 @@ impl Credentials {
 /// Not disabled, or disabled until a time that is over. Whatever asks whether a user may do something asks this; only what
 /// looks at sessions can do with `is_active`, since disabling ends them, and a log-in sets it.
 #[diesel::dsl::auto_type]
-fn active(now: Timestamp) -> _ {
+pub(crate) fn active(now: Timestamp) -> _ {
     let is_over = users::disabled_until.is_not_null().and(users::disabled_until.assume_not_null().le(now));
     users::is_active.or(is_over)
 }
@@ -267,7 +267,7 @@ struct LoginMark;
 pub(crate) fn mark_first_step(tx: &mut Tx<'_>, checked: &Credentials, hash: &str) -> QueryResult<bool> {
     let unchanged = users::table
         .find(checked.id)
-        .filter(users::is_active)
+        .filter(active(tx.now))
         .filter(users::password_hash.eq(&checked.password_hash))
         .filter(users::has_second_factor.eq(checked.has_second_factor));
     let update = diesel::update(unchanged).set(users::password_hash.eq(hash));

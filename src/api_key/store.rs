@@ -8,7 +8,7 @@ use super::key::{ApiKey, Handle, SecretDigest};
 use super::rules::{Previous, Standing};
 use super::{ApiKeyId, Described, SourceId};
 use crate::access::scope::Scope;
-use crate::account::store::UserRow;
+use crate::account::store::{UserRow, active};
 use crate::account::{User, UserId};
 use crate::clock::Timestamp;
 use crate::db::schema::{api_key_sources, api_keys, users};
@@ -196,19 +196,20 @@ pub(super) struct Found {
 
 /// All that is to be known of a presented key, by one statement.
 pub(super) fn find_presented(tx: &mut Tx<'_>, handle: Handle, source: Option<&str>) -> QueryResult<Option<Found>> {
+    type Row = (StandingRow, UserRow, bool, Option<Timestamp>, Option<i64>);
     let sources = api_key_sources::table.filter(api_key_sources::api_key_id.eq(api_keys::id));
     let seen_at = sources.filter(api_key_sources::source.nullable().eq(source)).select(api_key_sources::seen_at);
     let query = api_keys::table.inner_join(users::table).filter(api_keys::handle.eq(handle));
     let (seen_at, sources) = (seen_at.single_value(), sources.count().single_value());
-    let found: Option<(StandingRow, UserRow, Option<Timestamp>, Option<i64>)> = on!(tx.conn, |c| {
-        let columns = (StandingRow::as_select(), UserRow::as_select(), seen_at, sources);
+    let found: Option<Row> = on!(tx.conn, |c| {
+        let columns = (StandingRow::as_select(), UserRow::as_select(), active(tx.now), seen_at, sources);
         query.select(columns).first(c).optional()
     })?;
-    Ok(found.map(|(row, user, source_seen_at, sources)| {
-        let user = User::from(user);
+    Ok(found.map(|(row, user, is_active, source_seen_at, sources)| {
+        let user = User { is_active, ..User::from(user) };
         Found {
             id: row.id,
-            standing: row.standing(user.is_active),
+            standing: row.standing(is_active),
             scope: row.scope,
             user,
             last_used_at: row.last_used_at,
@@ -225,7 +226,7 @@ pub(super) fn find_alive(tx: &mut Tx<'_>, id: ApiKeyId, user_id: UserId) -> Quer
         .inner_join(users::table)
         .filter(api_keys::id.eq(id))
         .filter(users::id.eq(user_id))
-        .filter(users::is_active)
+        .filter(active(tx.now))
         .filter(live(tx.now));
     let found: Option<UserRow> = on!(tx.conn, |c| query.select(UserRow::as_select()).first(c).optional())?;
     Ok(found.map(User::from))

@@ -440,28 +440,64 @@ pub(crate) fn record_by(tx: &mut Tx<'_>, by: &Actor, event: &Event) -> QueryResu
     insert(tx, by.origin(), columns)
 }
 
+/// Writes many events that nobody is signed in for, with one statement.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn record_all(tx: &mut Tx<'_>, from: &Origin, events: &[Event]) -> QueryResult<()> {
+    let columns = events.iter().map(Event::columns).inspect(|columns| debug_assert!(columns.session.is_none()));
+    let (rows, told): (Vec<NewRow<'_>>, Vec<Option<Told>>) = columns.map(|columns| row(tx.now, from, columns)).unzip();
+    let insert = diesel::insert_into(audit_events::table).values(&rows);
+    on!(tx.conn, |c| insert.execute(c))?;
+    let told = rows.iter().zip(told).filter_map(|(row, told)| Some((row.id, told?)));
+    webhook::put_all(tx, told.collect())
+}
+
 fn insert(tx: &mut Tx<'_>, from: &Origin, columns: Columns) -> QueryResult<()> {
-    let Columns { kind, subject, actor, session, detail } = columns;
-    let id = EventId::new(tx.now);
-    let told = kinds::told(kind, subject.map(|id| json!(id)), session.map(|id| json!(id)), &detail);
-    let row = (
-        audit_events::id.eq(id),
-        audit_events::at.eq(tx.now),
-        audit_events::kind.eq(kind),
-        audit_events::subject.eq(subject),
-        audit_events::actor.eq(actor),
-        audit_events::session_id.eq(session),
-        audit_events::address.eq(from.address.map(|address| address.to_string())),
-        audit_events::user_agent.eq(from.user_agent.as_deref()),
-        audit_events::request_id.eq(from.request_id.as_deref()),
-        audit_events::detail.eq(Document(detail)),
-    );
-    let insert = diesel::insert_into(audit_events::table).values(row);
+    let (row, told) = row(tx.now, from, columns);
+    let insert = diesel::insert_into(audit_events::table).values(&row);
     on!(tx.conn, |c| insert.execute(c))?;
     match told {
-        Some((r#type, data)) => webhook::put(tx, id, r#type, &data),
+        Some((r#type, data)) => webhook::put(tx, row.id, r#type, &data),
         None => Ok(()),
     }
+}
+
+/// A row of the trail.
+#[derive(Insertable)]
+#[diesel(table_name = audit_events, treat_none_as_default_value = false)]
+struct NewRow<'a> {
+    id: EventId,
+    at: Timestamp,
+    kind: &'static str,
+    subject: Option<UserId>,
+    actor: Option<UserId>,
+    session_id: Option<SessionId>,
+    address: Option<String>,
+    user_agent: Option<&'a str>,
+    request_id: Option<&'a str>,
+    detail: Document,
+}
+
+/// What siblings are told.
+type Told = (kinds::PublicType, serde_json::Value);
+
+fn row(now: Timestamp, from: &Origin, columns: Columns) -> (NewRow<'_>, Option<Told>) {
+    let Columns { kind, subject, actor, session, detail } = columns;
+    let told = kinds::told(kind, subject.map(|id| json!(id)), session.map(|id| json!(id)), &detail);
+    let row = NewRow {
+        id: EventId::new(now),
+        at: now,
+        kind,
+        subject,
+        actor,
+        session_id: session,
+        address: from.address.map(|address| address.to_string()),
+        user_agent: from.user_agent.as_deref(),
+        request_id: from.request_id.as_deref(),
+        detail: Document(detail),
+    };
+    (row, told)
 }
 
 /// The log-ins since a time by their outcome, among the `limit` newest events; and how many events were looked at.

@@ -1,16 +1,20 @@
 //! Ends connections on which nothing gets on.
 //!
-//! The framework gives the first head of a connection its time, and silence on a kept-alive one. For a later head that
-//! drips in byte by byte, and for a client that never reads its answers, it waits without end. So each connection notes
-//! when a request was last begun or answered, and one task for each worker shuts down those that have been without
-//! either for longer than an honest client needs.
+//! The framework ends a kept-alive connection that is silent. For a head that drips in byte by byte, and for a client that
+//! never reads its answers, it waits without end. (It has a time for the first head of a connection, which is not used: when it
+//! is over the answer is a 408 without a body, also if the head has long arrived and only the machine stood still. A client
+//! takes that for the end of its session.) So each connection notes when a request was last begun or answered, and one task for
+//! each worker shuts down those that have been without either for longer than an honest client needs.
+//!
+//! Time is counted in looks at the connections, one a second: while the machine stands still nobody looks, and whoever asked
+//! meanwhile is heard before the next look.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::dev::Extensions;
 
@@ -18,6 +22,20 @@ use actix_web::dev::Extensions;
 const TIME_TO_LEAVE: Duration = Duration::from_millis(100);
 /// How often the connections are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a connection may be without progress: a number of looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    first_head: u32,
+    between: u32,
+}
+
+impl Patience {
+    /// So many seconds until the first head has arrived, and from an answer until the next has.
+    pub const fn of_seconds(first_head: u32, between: u32) -> Self {
+        Self { first_head, between }
+    }
+}
 
 thread_local! {
     /// The connections of this worker.
@@ -32,8 +50,10 @@ pub struct Progress {
     is_answering: Cell<bool>,
     /// The last answer said that the connection ends with it.
     is_over: Cell<bool>,
-    /// When the last request was begun or answered; at first, when the connection was made.
-    last: Cell<Instant>,
+    /// Whether any request was answered.
+    has_answered: Cell<bool>,
+    /// How often it was looked at since a request was last begun or answered; at first, since the connection was made.
+    looks: Cell<u32>,
 }
 
 /// Whether a request may be served.
@@ -45,18 +65,18 @@ pub enum Begun {
     TooLate,
 }
 
-/// What to do with each new connection: watch it, and end it after `patience` without progress.
-pub fn watch(patience: Duration) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
+/// What to do with each new connection: watch it, and end it when it is without progress for too long.
+pub fn watch(patience: Patience) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
     move |io, extensions| {
         let Some(stream) = io.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
         // Without a handle to spare there are other worries; the framework's own times still hold.
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
-        let last = Cell::new(Instant::now());
         let progress = Rc::new(Progress {
             socket: socket.into(),
             is_answering: Cell::new(false),
             is_over: Cell::new(false),
-            last,
+            has_answered: Cell::new(false),
+            looks: Cell::new(0),
         });
         WATCHED.with_borrow_mut(|watched| watched.push(Rc::downgrade(&progress)));
         extensions.insert(progress);
@@ -66,7 +86,7 @@ pub fn watch(patience: Duration) -> impl Fn(&dyn Any, &mut Extensions) + Send + 
     }
 }
 
-async fn sweep(patience: Duration) {
+async fn sweep(patience: Patience) {
     loop {
         actix_web::rt::time::sleep(SWEEP_INTERVAL).await;
         WATCHED.with_borrow_mut(|watched| {
@@ -94,11 +114,17 @@ impl Progress {
     pub fn answered(&self, is_last: bool) {
         self.is_answering.set(false);
         self.is_over.set(self.is_over.get() || is_last);
-        self.last.set(Instant::now());
+        self.has_answered.set(true);
+        self.looks.set(0);
     }
 
-    fn end_if_stuck(&self, patience: Duration) {
-        if !self.is_answering.get() && self.last.get().elapsed() > patience {
+    fn end_if_stuck(&self, patience: Patience) {
+        if self.is_answering.get() {
+            return;
+        }
+        let looks = self.looks.get().saturating_add(1);
+        self.looks.set(looks);
+        if looks > if self.has_answered.get() { patience.between } else { patience.first_head } {
             // An error means that the other side was quicker.
             let _ = self.socket.shutdown(Shutdown::Both);
         }

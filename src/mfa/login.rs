@@ -4,7 +4,8 @@
 //! costs one of the challenge's attempts and is counted against the account, apart from passwords ([`throttle::guess`]);
 //! what was counted against the password's source is forgotten only here, when all is right.
 //!
-//! Owns: mfa_challenges, through sessions' verbs sessions.  Emits: LoggedIn, RecoveryCodeUsed, FactorFailed.
+//! Owns: mfa_challenges, through sessions' verbs sessions.  Emits: LoggedIn, DisablingEnded, RecoveryCodeUsed,
+//! FactorFailed.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
@@ -27,7 +28,7 @@ use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::mail::Outbox;
-use crate::session::login::tell_of_strange_place;
+use crate::session::login::{self, tell_of_strange_place};
 use crate::session::open::{self, Opened, SessionBody, Terms};
 use crate::throttle;
 use crate::throttle::bucket::Refusal;
@@ -152,8 +153,9 @@ fn look(
     let Some(challenge) = store::find_challenge(tx, token.digest())? else { return Ok(None) };
     let user = challenge.user_id;
     let Some((credentials, address)) = accounts::find_credentials_by_id(tx, user)? else { return Ok(None) };
-    if !credentials.is_active_at(tx.now) || PasswordDigest::of(&credentials.password_hash) != challenge.password_digest
-    {
+    // The password was right; whatever else the first step asks for, this one asks for again.
+    let is_refused = !credentials.is_active_at(tx.now) || login::lacks_verification(&app.config, &credentials);
+    if is_refused || PasswordDigest::of(&credentials.password_hash) != challenge.password_digest {
         return Ok(None);
     }
     let (Some(factor), Ok(email)) = (store::find_factor(tx, user)?, Email::parse(&address)) else { return Ok(None) };
@@ -205,6 +207,9 @@ fn succeed(
     let Some(standing) = accounts::mark_login(tx, &found.credentials, None, None)? else {
         return Ok(Err(Refused::Unknown));
     };
+    if found.credentials.was_disabled() {
+        audit::record(tx, from, &Event::DisablingEnded { user: found.credentials.id })?;
+    }
     let mut opened = open::open_with(tx, standing, terms, proof, from)?;
     let Device { shown, is_wanted } = &terms.device;
     let user = opened.user.id;

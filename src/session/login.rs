@@ -23,7 +23,7 @@ use crate::account::password::Password;
 use crate::account::store::{self as accounts, Credentials};
 use crate::app::App;
 use crate::audit::{self, Event, LoginFailure};
-use crate::config::Registration;
+use crate::config::{Config, Registration};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::field::Text;
@@ -144,14 +144,13 @@ async fn attempt(
     };
     let stored = found.as_ref().map(|credentials| credentials.password_hash.as_str());
     let verdict = app.hasher.verify(password, stored, from.address).await?;
-    let demands_verification = app.config.registration == Registration::Verified;
     let outcome = match (found, verdict) {
         (None, _) => Err((None, LoginFailure::UnknownUser)),
         (Some(found), Verdict::Wrong) => Err((Some(found), LoginFailure::WrongPassword)),
         (Some(found), Verdict::Right { .. }) if !found.is_active_at(app.clock.now()) => {
             Err((Some(found), LoginFailure::Disabled))
         }
-        (Some(found), Verdict::Right { .. }) if !found.is_verified && demands_verification => {
+        (Some(found), Verdict::Right { .. }) if lacks_verification(&app.config, &found) => {
             Err((Some(found), LoginFailure::Unverified))
         }
         (Some(found), Verdict::Right { outdated: false }) => Ok((found, None)),
@@ -172,6 +171,11 @@ async fn attempt(
         Err((found, failure)) => fail(tx, &admitted, found.as_ref(), *failure, &from).map(Err),
     });
     Ok(concluded.await?)
+}
+
+/// Whether the address is to be verified before anybody logs in.
+pub(crate) fn lacks_verification(config: &Config, found: &Credentials) -> bool {
+    config.registration == Registration::Verified && !found.is_verified
 }
 
 /// A notice, if the account was logged in to from somewhere else before. The first log-in of all is from nowhere new.

@@ -85,6 +85,14 @@ pub(crate) fn put(tx: &mut Tx<'_>, event: EventId, r#type: PublicType, data: &Va
     store::insert_for_all(tx, event, r#type, &body(tx, r#type, data))
 }
 
+/// The same for many events at once, which mostly concern nobody: then it is asked once whether there is anybody.
+pub(crate) fn put_all(tx: &mut Tx<'_>, events: Vec<(EventId, (PublicType, Value))>) -> QueryResult<()> {
+    if events.is_empty() || !store::is_any_enabled(tx)? {
+        return Ok(());
+    }
+    events.iter().try_for_each(|(event, (r#type, data))| put(tx, *event, *r#type, data))
+}
+
 /// The bytes that are signed and sent.
 fn body(tx: &Tx<'_>, r#type: PublicType, data: &Value) -> String {
     json!({"type": r#type.as_str(), "timestamp": tx.now, "data": data}).to_string()

@@ -8,6 +8,7 @@ mod registrations;
 mod shared;
 mod simulation;
 mod sources;
+mod timing;
 
 use std::time::Duration;
 

@@ -27,14 +27,19 @@ enum Actor {
     ApiKey,
     ApiKeyWithoutScope,
     ExchangedToken,
+    /// Has the password of an account with a second factor, and so a challenge, which is presented as an access token and
+    /// as a refresh token.
+    FactorPending,
+    /// The same, presented as an API key and for an exchange.
+    FactorPendingAsKey,
 }
 use Actor::{
-    Admin, Anonymous, ApiKey, ApiKeyWithoutScope, DisabledUser, ExchangedToken, ExpiredToken, JunkToken, LoggedOutUser,
-    OtherUser, UnverifiedUser, User, UserWithNarrowScope,
+    Admin, Anonymous, ApiKey, ApiKeyWithoutScope, DisabledUser, ExchangedToken, ExpiredToken, FactorPending,
+    FactorPendingAsKey, JunkToken, LoggedOutUser, OtherUser, UnverifiedUser, User, UserWithNarrowScope,
 };
 
 /// In the order of the columns below.
-const ACTORS: [Actor; 13] = [
+const ACTORS: [Actor; 15] = [
     Anonymous,
     JunkToken,
     User,
@@ -48,6 +53,8 @@ const ACTORS: [Actor; 13] = [
     ApiKey,
     ApiKeyWithoutScope,
     ExchangedToken,
+    FactorPending,
+    FactorPendingAsKey,
 ];
 
 type Statuses = [u16; ACTORS.len()];
@@ -59,22 +66,22 @@ const fn anyone(status: u16) -> Statuses {
 
 /// Whoever is signed in, by a session and for their account.
 const fn account(ok: u16) -> Statuses {
-    [401, 401, ok, ok, ok, 403, 401, 401, 401, ok, 403, 403, 403]
+    [401, 401, ok, ok, ok, 403, 401, 401, 401, ok, 403, 403, 403, 401, 401]
 }
 
 /// The same, for what has an id and an owner.
 const fn owner(ok: u16) -> Statuses {
-    [401, 401, ok, 404, ok, 403, 401, 401, 401, ok, 403, 403, 403]
+    [401, 401, ok, 404, ok, 403, 401, 401, 401, ok, 403, 403, 403, 401, 401]
 }
 
 /// Whoever may read their account, be it by a key.
 const fn reader(ok: u16) -> Statuses {
-    [401, 401, ok, ok, ok, 403, 401, 401, 401, ok, ok, 403, ok]
+    [401, 401, ok, ok, ok, 403, 401, 401, 401, ok, ok, 403, ok, 401, 401]
 }
 
 /// Whoever administers.
 const fn administrator(ok: u16) -> Statuses {
-    [401, 401, 403, 403, 403, 403, 401, 401, 401, ok, 403, 403, 403]
+    [401, 401, 403, 403, 403, 403, 401, 401, 401, ok, 403, 403, 403, 401, 401]
 }
 
 /// Method, path, and the status for each actor.
@@ -88,9 +95,9 @@ const ANSWERS: &[(&str, &str, Statuses)] = &[
     // No actor has a challenge that waits; whoever has one may answer it.
     ("POST", "/v1/auth/login/mfa", anyone(401)),
     // The actor's access token is of no use here; the refresh token in the body is the actor's own, and keys have none.
-    ("POST", "/v1/auth/refresh", [400, 401, 200, 200, 200, 200, 401, 401, 200, 200, 400, 400, 400]),
+    ("POST", "/v1/auth/refresh", [400, 401, 200, 200, 200, 200, 401, 401, 200, 200, 400, 400, 400, 401, 400]),
     // A key without the scope is sent as `X-API-Key`, which no more ends a session than its absence.
-    ("POST", "/v1/auth/logout", [400, 401, 204, 204, 204, 403, 401, 401, 401, 204, 403, 400, 403]),
+    ("POST", "/v1/auth/logout", [400, 401, 204, 204, 204, 403, 401, 401, 401, 204, 403, 400, 403, 401, 400]),
     ("GET", "/v1/auth/me", reader(200)),
     ("PATCH", "/v1/auth/me", account(200)),
     ("DELETE", "/v1/auth/me", account(204)),
@@ -139,7 +146,7 @@ const ANSWERS: &[(&str, &str, Statuses)] = &[
     ("POST", "/v1/admin/webhooks/{id}/replay", administrator(404)),
     ("GET", "/v1/admin/events", administrator(200)),
     // A refresh, or of a key's holder an exchange, for which a token that was exchanged before is none.
-    ("POST", "/oauth2/token", [400, 400, 200, 200, 200, 200, 400, 400, 200, 200, 200, 200, 400]),
+    ("POST", "/oauth2/token", [400, 400, 200, 200, 200, 200, 400, 400, 200, 200, 200, 200, 400, 400, 400]),
     ("GET", "/.well-known/jwks.json", anyone(200)),
     ("GET", "/.well-known/oauth-authorization-server", anyone(200)),
     ("GET", "/.well-known/openid-configuration", anyone(200)),
@@ -225,6 +232,15 @@ fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
         }
         _ => owner.clone(),
     };
+    if matches!(actor, FactorPending | FactorPendingAsKey) {
+        Phone::add(server, &signed_in);
+        let challenge = phone::first_step(&anonymous, &name);
+        (world.client, world.refresh_token, world.subject_token) = match actor {
+            FactorPending => (anonymous.bearer(&challenge), Some(challenge), None),
+            _ => (anonymous.with("x-api-key", &challenge), None, Some(challenge)),
+        };
+        return world;
+    }
     match actor {
         LoggedOutUser => {
             drop(anonymous.post("/v1/auth/logout", &json!({"refresh_token": session.refresh_token()})).expect(204));

@@ -5,39 +5,46 @@ use std::time::Duration;
 use signet::account::administer;
 use signet::account::email::Email;
 use signet::audit::Actor;
+use signet::clock::Timestamp;
 use signet::config::{Period, Registration};
 use signet::db::Db;
 use signet::metrics::Metrics;
 
+use crate::api::api_key::{exchange, make_key, with_key};
 use crate::support::mailbox::{self, Mailbox};
+use crate::support::phone::{self, Phone};
 use crate::support::{Answer, Backend, Client, PASSWORD, Server, json, on_both};
 
-/// The states, in the order of the columns below. `gone`: deleted, with no time to think again.
-const STATES: [&str; 5] = ["active", "unverified", "disabled", "deleted", "gone"];
+/// The states, in the order of the columns below. `factor`: with a second factor, added in the session whose tokens the owner
+/// holds. `gone`: deleted, with no time to think again.
+const STATES: [&str; 6] = ["active", "unverified", "factor", "disabled", "deleted", "gone"];
 
 /// Each way in, and the status for each state, where addresses are to be verified.
-const ANSWERS: &[(&str, [u16; 5])] = &[
-    ("login", [200, 401, 401, 401, 401]),
-    ("password grant", [200, 400, 400, 400, 400]),
-    ("refresh", [200, 200, 401, 401, 401]),
-    ("refresh grant", [200, 200, 400, 400, 400]),
-    ("me", [200, 200, 401, 401, 401]),
-    ("rename", [200, 200, 401, 401, 401]),
-    ("sessions", [200, 200, 401, 401, 401]),
-    ("export", [200, 200, 401, 401, 401]),
-    ("change-password", [204, 204, 401, 401, 401]),
-    ("change-email", [202, 202, 401, 401, 401]),
-    ("delete", [204, 204, 401, 401, 401]),
+const ANSWERS: &[(&str, [u16; 6])] = &[
+    // With a second factor the answer is a challenge, and the grant has no second step.
+    ("login", [200, 401, 401, 401, 401, 401]),
+    ("password grant", [200, 400, 400, 400, 400, 400]),
+    ("refresh", [200, 200, 200, 401, 401, 401]),
+    ("refresh grant", [200, 200, 200, 400, 400, 400]),
+    ("me", [200, 200, 200, 401, 401, 401]),
+    ("rename", [200, 200, 200, 401, 401, 401]),
+    ("sessions", [200, 200, 200, 401, 401, 401]),
+    ("export", [200, 200, 200, 401, 401, 401]),
+    ("change-password", [204, 204, 204, 401, 401, 401]),
+    ("change-email", [202, 202, 202, 401, 401, 401]),
+    ("delete", [204, 204, 204, 401, 401, 401]),
+    ("API key", [200, 200, 200, 401, 401, 401]),
+    ("exchange", [200, 200, 200, 400, 400, 400]),
     // What came by mail before.
-    ("reset-password", [204, 204, 400, 400, 400]),
-    ("verify-email", [204, 204, 400, 400, 400]),
-    ("confirm the old address", [200, 200, 400, 400, 400]),
-    ("confirm the new address", [200, 200, 400, 400, 400]),
+    ("reset-password", [204, 204, 204, 400, 400, 400]),
+    ("verify-email", [204, 204, 204, 400, 400, 400]),
+    ("confirm the old address", [200, 200, 200, 400, 400, 400]),
+    ("confirm the new address", [200, 200, 200, 400, 400, 400]),
     // Nobody is told anything.
-    ("forgot-password", [202; 5]),
-    ("resend", [202; 5]),
-    ("register", [202; 5]),
-    ("restore", [400, 400, 400, 204, 400]),
+    ("forgot-password", [202; 6]),
+    ("resend", [202; 6]),
+    ("register", [202; 6]),
+    ("restore", [400, 400, 400, 400, 204, 400]),
 ];
 
 /// An account in one state, and all that its owner holds.
@@ -46,6 +53,7 @@ struct World {
     client: Client,
     me: Client,
     refresh_token: String,
+    key: String,
     reset: String,
     verify: String,
     old: String,
@@ -56,11 +64,21 @@ struct World {
 const EMAIL: &str = "ada@example.com";
 
 fn world(backend: Backend, state: &str) -> World {
+    let mut world = active(backend, state == "gone");
+    if let Some(token) = enter(&world.server, &world.me, state) {
+        world.restore = token;
+    }
+    world
+}
+
+/// The account in the first of the states.
+fn active(backend: Backend, goes_at_once: bool) -> World {
     let server = Server::start_with(backend, |config| {
         mailbox::into_folder(config);
+        phone::switch_on(config);
         config.registration = Registration::Verified;
         config.oauth.password_grant = true;
-        if state == "gone" {
+        if goes_at_once {
             config.account.deletion_grace = Period(Duration::ZERO);
         }
     });
@@ -77,22 +95,18 @@ fn world(backend: Backend, state: &str) -> World {
     let reset = mailbox.newest_of(EMAIL, "reset_password").token();
     let old = mailbox.newest_of(EMAIL, "confirm_old_address").token();
     let new = mailbox.newest_of("new@example.com", "confirm_new_address").token();
-    let restore = enter(&server, &me, state).unwrap_or_else(|| "sgu_unknown".to_owned());
-    World { client, me, refresh_token: session.refresh_token(), reset, verify, old, new, restore, server }
+    let key = make_key(&me, "account").text_at("/key");
+    let restore = "sgu_unknown".to_owned();
+    World { client, me, key, refresh_token: session.refresh_token(), reset, verify, old, new, restore, server }
 }
 
 /// Brings the account into a state; the token that came with it.
 fn enter(server: &Server, me: &Client, state: &str) -> Option<String> {
     match state {
         "active" => {}
+        "factor" => drop(Phone::add(server, me)),
         "unverified" => drop(server.execute("UPDATE users SET is_verified = FALSE")),
-        "disabled" => {
-            let url = server.config.database.url.0.parse().expect("our own URL");
-            let db = Db::open(url, 1, Duration::from_secs(10), server.clock.clone(), Metrics::default());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            let email = Email::parse(EMAIL).expect("an address");
-            runtime.block_on(administer::disable(&db, Actor::operator(), email, None)).expect("a user");
-        }
+        "disabled" => disable(server, None),
         "deleted" | "gone" => {
             me.delete_with("/v1/auth/me", &json!({"password": PASSWORD})).expect(204);
             return mailbox::find_token(&Mailbox::of(server).newest_of(EMAIL, "account_deleted").text);
@@ -100,6 +114,15 @@ fn enter(server: &Server, me: &Client, state: &str) -> Option<String> {
         _ => panic!("{state}"),
     }
     None
+}
+
+/// Disables the account as an operator does.
+fn disable(server: &Server, until: Option<Timestamp>) {
+    let url = server.config.database.url.0.parse().expect("our own URL");
+    let db = Db::open(url, 1, Duration::from_secs(10), server.clock.clone(), Metrics::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let email = Email::parse(EMAIL).expect("an address");
+    runtime.block_on(administer::disable(&db, Actor::operator(), email, until)).expect("a user");
 }
 
 fn call(world: &World, way: &str) -> Answer {
@@ -114,6 +137,8 @@ fn call(world: &World, way: &str) -> Answer {
         "refresh grant" => {
             client.form("/oauth2/token", &[("grant_type", "refresh_token"), ("refresh_token", &world.refresh_token)])
         }
+        "API key" => with_key(&world.server, &world.key).get("/v1/auth/me"),
+        "exchange" => exchange(&world.server, &world.key, &[]),
         "me" => me.get("/v1/auth/me"),
         "rename" => me.patch("/v1/auth/me", &json!({"name": "New"})),
         "sessions" => me.get("/v1/auth/sessions"),
@@ -145,7 +170,7 @@ on_both! {
         let mut wrong = Vec::new();
         for (column, state) in STATES.iter().enumerate() {
             // Whoever is let in changes things; of those who are not, all that they try leaves the account as it is.
-            let one = (column > 1).then(|| world(backend, state));
+            let one = (column > 2).then(|| world(backend, state));
             for (way, statuses) in ANSWERS {
                 let own = one.is_none().then(|| world(backend, state));
                 let world = one.as_ref().or(own.as_ref()).expect("one of the two");
@@ -181,5 +206,37 @@ on_both! {
         }
         answers.dedup();
         assert_eq!(answers.len(), 1, "{answers:?}");
+    }
+
+    fn a_log_in_that_waits_for_its_code_sees_the_account_as_it_is_now(backend) {
+        for (state, status) in [("active", 200), ("unverified", 401), ("disabled", 401), ("deleted", 401), ("gone", 401)] {
+            let world = active(backend, state == "gone");
+            let phone = Phone::add(&world.server, &world.me);
+            let challenge = phone::first_step(&world.client, EMAIL);
+            enter(&world.server, &world.me, state);
+            let sessions = || world.server.query_number("SELECT count(*) AS value FROM sessions WHERE revoked_at IS NULL");
+            let before = sessions();
+            let code = phone.next_code(&world.server);
+            let mut answers = vec![phone::second_step(&world.client, &challenge, &code)];
+            if status != 200 {
+                answers.push(phone::second_step(&world.client, &challenge, &phone.recovery_codes[0]));
+                assert_eq!(sessions(), before, "{state}");
+            }
+            for answer in answers {
+                let code = (status != 200).then(|| answer.text_at("/code"));
+                assert_eq!((answer.status, code.as_deref()), (status, (status == 401).then_some("invalid_mfa_code")), "{state}");
+            }
+        }
+    }
+
+    fn who_was_disabled_for_a_time_logs_in_with_both_factors_when_it_is_over(backend) {
+        let world = active(backend, false);
+        let phone = Phone::add(&world.server, &world.me);
+        let until = world.server.clock.now() + Duration::from_secs(3600);
+        disable(&world.server, Some(until));
+        call(&world, "login").expect_problem(401, "invalid_credentials");
+        world.server.clock.advance(Duration::from_secs(3601));
+        phone::log_in(&world.server, &world.client, EMAIL, &phone);
+        assert_eq!(world.server.audited("user_enabled"), 1, "the trail says that it is over");
     }
 }

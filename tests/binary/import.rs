@@ -44,6 +44,16 @@ fn number(url: &str, what: &str) -> i64 {
     rows.first().expect("one row").value
 }
 
+fn execute(url: &str, sql: &str) {
+    use diesel::connection::SimpleConnection as _;
+    let url: signet::db::Url = url.parse().expect("our own URL");
+    match &mut url.connect().expect("the database is there") {
+        signet::db::Conn::Pg(c) => c.batch_execute(sql),
+        signet::db::Conn::Sqlite(c) => c.batch_execute(sql),
+    }
+    .expect(sql);
+}
+
 on_both! {
     fn every_kind_of_hash_lets_its_user_in_and_is_ours_from_then_on(backend) {
         let (_dir, url, place) = place(backend);
@@ -84,16 +94,18 @@ on_both! {
             json!({"email": "eve@example.com", "id": id}).to_string(),
             json!({"email": "zoe@example.com", "disabled": true, "password_hash": HASHES[0].1}).to_string(),
             json!({"email": "old@example.com", "created_at": "2999-01-01T00:00:00Z"}).to_string(),
+            json!({"email": "older@example.com", "created_at": "-009000-01-01T00:00:00Z"}).to_string(),
         ].join("\n");
         let (succeeded, stdout, stderr) = import(&place, &lines);
-        assert_eq!((succeeded, stdout.as_str()), (false, "9 line(s): 3 imported, 1 there before, 4 refused\n"));
+        assert_eq!((succeeded, stdout.as_str()), (false, "10 line(s): 3 imported, 1 there before, 5 refused\n"));
         let told: Vec<&str> = stderr.lines().collect();
         assert_eq!(told[0], "line 2: email: this is not an e-mail address; password_hash: is no hash of bcrypt, Argon2, scrypt or PBKDF2 that is known here; docs/import.md shows them");
         assert_eq!(told[1..], [
             "line 4: is not a JSON object, or has a field twice",
             "line 5: is_admin: there is no such field",
+            "line 10: created_at: nobody came to a service like this before 1970",
             "line 7: id: another user has it",
-            "signet: error: 4 line(s) were refused",
+            "signet: error: 5 line(s) were refused",
         ]);
         let service = place.serve();
         let disabled = json!({"email": "zoe@example.com", "password": PASSWORD});
@@ -143,6 +155,27 @@ on_both! {
         });
         assert_eq!((imported, number(&url, "users"), number(&url, "audit_events")), (1_500, 1_500, 1_500));
     }
+}
+
+/// Twelve seconds are all that a transaction gets; here a batch takes longer.
+#[test]
+fn a_slow_database_takes_in_a_batch_with_several_transactions() {
+    if !crate::support::postgres::is_available() {
+        return;
+    }
+    let (_dir, url, place) = place(Backend::Postgres);
+    execute(
+        &url,
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.045); RETURN NEW; END'",
+    );
+    execute(&url, "CREATE TRIGGER dawdle BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION dawdle()");
+    let lines: String = (0..300).map(|n| format!("{{\"email\": \"user{n}@example.com\"}}\n")).collect();
+    let (succeeded, stdout, stderr) = import(&place, &lines);
+    assert!(succeeded, "{stderr}");
+    assert_eq!(stdout, "300 line(s): 300 imported, 0 there before, 0 refused\n");
+    assert_eq!((number(&url, "users"), number(&url, "audit_events WHERE kind = 'user_imported'")), (300, 300));
+    let transactions = number(&url, "(SELECT DISTINCT xmin::text FROM users) AS transactions");
+    assert_eq!(transactions, 6, "a chunk of fifty each");
 }
 
 #[test]

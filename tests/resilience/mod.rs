@@ -7,4 +7,5 @@ mod operators;
 mod probes;
 mod proxy;
 mod rolling;
+mod standstill;
 mod versions;

@@ -131,6 +131,10 @@ impl FromField for TimeField {
     fn from_text(text: String) -> Result<Self, Invalid> {
         let time: jiff::Timestamp =
             text.parse().map_err(|_| Invalid::new("malformed", "this field reads like 2026-11-21T10:00:00Z"))?;
+        // Not every database has times as early as can be written.
+        if time < jiff::Timestamp::UNIX_EPOCH {
+            return Err(Invalid::new("out_of_range", "nobody came to a service like this before 1970"));
+        }
         Ok(Self(Timestamp::from_micros(time.as_microsecond())))
     }
     fn schema() -> schemars::Schema {

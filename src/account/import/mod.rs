@@ -1,8 +1,9 @@
 //! `signet users import`: users of another service, with the hashes of their passwords, by the hundred thousand.
 //!
-//! One JSON object a line ([`line`]). What is wrong with a line is told with its number, and the others go in: in batches, a
-//! transaction for each, so that the memory is bounded and a run that was broken off is run again. An address that has an
-//! account is left as it is, so the second run only adds what the first did not reach.
+//! One JSON object a line ([`line`]). What is wrong with a line is told with its number, and the others go in: in batches, so
+//! that the memory is bounded and a run that was broken off is run again. An address that has an account is left as it is,
+//! so the second run only adds what the first did not reach. A batch is one transaction, or several where the database is slow:
+//! each takes what it can in a second, far from the time that any may take.
 //!
 //! Owns: users.  Emits: UserImported.
 
@@ -12,6 +13,7 @@ mod store;
 use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
 
@@ -23,8 +25,12 @@ use crate::audit::{self, Event};
 use crate::db::{self, Db, Tx};
 use crate::http::origin::Origin;
 
-/// Lines that go in with one transaction: some tens of milliseconds of SQLite's only writer.
+/// Lines that are read before any goes in: some tens of milliseconds of SQLite's only writer.
 const BATCH: usize = 500;
+/// Lines that go in with one statement for each table.
+const CHUNK: usize = 50;
+/// A transaction that has lasted so long takes in no further chunk.
+const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
 /// How the lines fared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -114,7 +120,8 @@ pub async fn import(
             }
         }
         let (numbers, lines): (Vec<u64>, Vec<Line>) = batch.into_iter().unzip();
-        let fates = take_in(db, lines, terms).await.map_err(|error| Failure::Database { after, error })?;
+        let (fates, ended) = take_in_all(db, lines, terms).await;
+        let reached = numbers.get(fates.len()).copied();
         for (line, fate) in numbers.into_iter().zip(fates) {
             match fate {
                 Fate::Imported => counts.imported += 1,
@@ -125,6 +132,7 @@ pub async fn import(
                 }
             }
         }
+        ended.map_err(|error| Failure::Database { after: reached.map_or(after, |line| line - 1), error })?;
         tell(Told::Progress(counts));
         if is_over {
             return Ok(counts);
@@ -140,15 +148,37 @@ enum Fate {
     IdTaken,
 }
 
-async fn take_in(db: &Db, lines: Vec<Line>, terms: &Terms) -> Result<Vec<Fate>, db::Error> {
-    if lines.is_empty() {
-        return Ok(Vec::new());
+/// Takes in good lines; what became of those that were reached.
+async fn take_in_all(db: &Db, lines: Vec<Line>, terms: &Terms) -> (Vec<Fate>, Result<(), db::Error>) {
+    let lines = Arc::new(lines);
+    let mut fates = Vec::with_capacity(lines.len());
+    while fates.len() < lines.len() {
+        match take_in(db, Arc::clone(&lines), fates.len(), terms).await {
+            Ok(more) => fates.extend(more),
+            Err(error) => return (fates, Err(error)),
+        }
     }
+    (fates, Ok(()))
+}
+
+/// Takes in some of the lines from `begin` on, at least a chunk.
+async fn take_in(db: &Db, lines: Arc<Vec<Line>>, begin: usize, terms: &Terms) -> Result<Vec<Fate>, db::Error> {
     if terms.is_dry_run {
-        return db.read("account.import", move |tx| foresee(tx, &lines)).await;
+        return db.read("account.import", move |tx| foresee(tx, &lines[begin..])).await;
     }
     let nobodys_hash = Arc::clone(&terms.nobodys_hash);
-    db.tx("account.import", move |tx| insert(tx, &lines, &nobodys_hash)).await
+    db.tx("account.import", move |tx| {
+        let begun = Instant::now();
+        let mut fates = Vec::new();
+        for chunk in lines[begin..].chunks(CHUNK) {
+            fates.extend(insert(tx, chunk, &nobodys_hash)?);
+            if begun.elapsed() >= LONG_ENOUGH {
+                break;
+            }
+        }
+        Ok(fates)
+    })
+    .await
 }
 
 fn foresee(tx: &mut Tx<'_>, lines: &[Line]) -> QueryResult<Vec<Fate>> {
@@ -183,18 +213,20 @@ fn insert(tx: &mut Tx<'_>, lines: &[Line], nobodys_hash: &str) -> QueryResult<Ve
     let left: Vec<&str> = rows.iter().filter(|row| !inserted.contains(&row.id)).map(|row| row.email_key).collect();
     let there: BTreeSet<String> =
         if left.is_empty() { BTreeSet::new() } else { store::find_keys(tx, &left)?.into_iter().collect() };
-    let mut fates = Vec::with_capacity(rows.len());
+    let (mut fates, mut events) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in &rows {
         // Removed, because an id that comes twice was inserted once.
         fates.push(if inserted.remove(&row.id) {
-            let event = Event::UserImported { user: row.id, roles: row.roles.clone() };
-            audit::record(tx, &Origin::command_line(), &event)?;
+            events.push(Event::UserImported { user: row.id, roles: row.roles.clone() });
             Fate::Imported
         } else if there.contains(row.email_key) {
             Fate::There
         } else {
             Fate::IdTaken
         });
+    }
+    if !events.is_empty() {
+        audit::record_all(tx, &Origin::command_line(), &events)?;
     }
     Ok(fates)
 }

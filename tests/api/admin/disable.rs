@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{admin, bare, expect_password_works, log_in_with, start, start_with_mail, trail, user_id};
+use crate::api::api_key::{exchange, make_key, with_key};
 use crate::support::mailbox::Mailbox;
 use crate::support::{Backend, PASSWORD, json, on_both};
 
@@ -50,6 +51,23 @@ on_both! {
         assert_eq!((actor.as_str(), &detail), ("-", &json!({"by": "time"})));
         expect_password_works(&server, "ada@example.com");
         assert_eq!(trail(&server, "user_enabled").len(), 1);
+    }
+
+    fn a_program_goes_on_by_itself_when_the_time_is_over(backend) {
+        let server = start(backend);
+        let root = admin(&server);
+        let session = server.client().register("ada@example.com");
+        let key = make_key(&server.client().bearer(&session.access_token()), "account").text_at("/key");
+        let me = || with_key(&server, &key).get("/v1/auth/me");
+        let exchanged = exchange(&server, &key, &[]).expect(200).access_token();
+        let until = json!({"until": "2026-11-21T10:05:00Z"});
+        root.client.post(&format!("/v1/admin/users/{}/disable", user_id(&session)), &until).expect(200);
+        me().expect_problem(401, "invalid_token");
+        exchange(&server, &key, &[]).expect_oauth(400, "invalid_request");
+        server.clock.advance(Duration::from_secs(300));
+        assert_eq!(me().expect(200).json()["is_active"], true);
+        exchange(&server, &key, &[]).expect(200);
+        server.client().bearer(&exchanged).get("/v1/auth/me").expect(200);
     }
 
     fn the_time_can_be_changed_and_taken_back(backend) {
