@@ -183,6 +183,8 @@ mod tests {
     fn methods_have_their_registered_names() {
         let methods = [Proof::Password, Proof::Totp, Proof::RecoveryCode].map(Proof::amr);
         assert_eq!(methods, ["pwd", "pwd otp mfa", "pwd mfa"]);
+        let names = [Proof::Password, Proof::Totp, Proof::RecoveryCode].map(Proof::as_str);
+        assert_eq!(names, ["password", "totp", "recovery_code"], "which are kept in the trail");
         assert_eq!(acr("pwd otp mfa".split(' ')), Some(ACR_MFA));
         assert_eq!(acr("pwd".split(' ')), None);
     }

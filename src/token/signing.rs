@@ -69,3 +69,28 @@ const SIGNATURE_CHARS: usize = encoded_len(64);
 const fn encoded_len(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::account::UserId;
+    use crate::clock::Timestamp;
+    use crate::token::key_file;
+
+    /// With names of several lengths, since three bytes are four characters.
+    #[test]
+    fn a_token_is_written_into_a_buffer_of_its_own_length() {
+        let key = key_file::parse(&key_file::generate(), "x.pem").expect("our own key");
+        let signing = key.signing.expect("a private key");
+        for length in 0..3 {
+            let claims = serde_json::from_value(json!({
+                "iss": "https://id.example", "sub": UserId::new(Timestamp::from_micros(0)), "aud": "https://id.example",
+                "exp": 2, "iat": 1, "jti": "x", "client_id": "x", "scope": "account", "roles": ["user"],
+                "name": "x".repeat(length),
+            }));
+            let token = signing.sign(&claims.expect("claims")).expect("signed");
+            assert_eq!(token.capacity(), token.len());
+        }
+    }
+}

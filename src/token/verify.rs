@@ -91,6 +91,7 @@ mod tests {
     use crate::account::UserId;
     use crate::api_key::ApiKeyId;
     use crate::session::SessionId;
+    use crate::token::claims::Act;
     use crate::token::key_file;
     use crate::token::keyring::Key;
 
@@ -185,9 +186,24 @@ mod tests {
                 of_key(claims);
                 claims.amr = Some(Vec::new());
             },
+            |claims| {
+                of_key(claims);
+                claims.act = Some(Act { sub: claims.sub });
+            },
         ] {
             assert!(!is_valid(change));
         }
+    }
+
+    #[test]
+    fn the_longest_of_our_tokens_is_looked_at() {
+        let roles = std::array::from_fn::<_, 16, _>(|number| format!("r{number:031}")).join(" ");
+        assert!(is_valid(|claims| {
+            claims.roles = roles.parse().expect("as many and as long as may be");
+            claims.scope = "s".repeat(512).parse().expect("as long as may be");
+            claims.email = Some(format!("{}@id.example", "e".repeat(64)));
+            claims.name = Some("\u{1f511}".repeat(200));
+        }));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 
 /// All of `correct horse battery`.
-const KNOWN: [(&str, &str); 16] = [
+const KNOWN: [(&str, &str); 17] = [
     ("Python bcrypt 5.0", "$2a$04$TroGvtdtUCT4Rf0uA.cINuj2sdn4ySc3bGQdpxaOAgIWYH/4boxtW"),
     ("Python bcrypt 5.0", "$2b$04$SIYzu/075eLGYeD5i.KQ1eEGOXeOsPNPZ1iYqpaWZmnp.xJqVy9c2"),
     ("the same, named as PHP does", "$2y$04$8m9eaHf7vG0GEsrnDlqNkukkrkBn3Z3BUUgHsX2z8PNEZL2nk7tUy"),
@@ -19,6 +19,10 @@ const KNOWN: [(&str, &str); 16] = [
     (
         "argon2-cffi 25.1",
         "$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$dXS1tLyOKGtm6Z8lUP5d19LcQ4ZLJq/Ggrd5bYLSnpM",
+    ),
+    (
+        "argon2-cffi 25.1, the version before 1.3",
+        "$argon2id$v=16$m=64,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$5cfPjDYQVOc5fsS0ssEzU6KCkNC6NvJqP92r22o2Y2I",
     ),
     (
         "Python hashlib (OpenSSL)",
@@ -98,6 +102,9 @@ fn what_costs_too_much_or_is_no_hash_is_refused() {
         (format!("$2b$03${BCRYPT}"), MALFORMED),
         (format!("$2b$10${}", &BCRYPT[1..]), MALFORMED),
         (format!("$scrypt$ln=64,r=8,p=1${TAIL}"), MALFORMED),
+        (format!("$scrypt$ln=31,r=8,p=1${TAIL}"), MALFORMED),
+        (format!("$scrypt$ln=4,r=1025,p=1${TAIL}"), MALFORMED),
+        (format!("$scrypt$ln=4,r=8,p=1025${TAIL}"), MALFORMED),
         (format!("$scrypt$ln=4,r=4294967295,p=1${TAIL}"), MALFORMED),
         (format!("$scrypt$r=8,ln=4,p=1${TAIL}"), MALFORMED),
         (format!("$pbkdf2-sha256$i=0${TAIL}"), MALFORMED),
@@ -108,6 +115,8 @@ fn what_costs_too_much_or_is_no_hash_is_refused() {
         ("$pbkdf2-sha256$i=9$c2l4dGVlbg$not base64".to_owned(), MALFORMED),
         ("$pbkdf2-sha256$i=9$c2l4dGVlbg$c2hvcnQ".to_owned(), SHORT),
         (format!("$2x$10${BCRYPT}"), UNKNOWN),
+        (format!("$6$rounds=5000${TAIL}"), UNKNOWN),
+        (format!("scrypt$100${TAIL}"), UNKNOWN),
         (format!("$pbkdf2-md5$i=9${TAIL}"), UNKNOWN),
         ("bcrypt_sha256$$2b$12$abc".to_owned(), UNKNOWN),
         ("$1$salt$qJH7.N4xYta3aEG/dfqo/0".to_owned(), UNKNOWN),
@@ -116,5 +125,49 @@ fn what_costs_too_much_or_is_no_hash_is_refused() {
         (String::new(), UNKNOWN),
     ] {
         assert_eq!(ForeignHash::parse(&text).err(), Some(expected), "{text}");
+    }
+}
+
+/// Nothing is computed here: the dearest would take a second each.
+#[test]
+fn what_is_just_cheap_enough_is_taken_over() {
+    const TAIL: &str = "c2l4dGVlbiBieXRlcyA6KQ$O89pIlkF6QO6QSoSMXI3jLkG7b2HfJelAy5b1B014ZA";
+    for text in [
+        "$2b$14$SIYzu/075eLGYeD5i.KQ1eEGOXeOsPNPZ1iYqpaWZmnp.xJqVy9c2".to_owned(),
+        format!("$argon2id$v=19$m=262144,t=4,p=16${TAIL}"),
+        format!("$argon2id$v=19$m=1024,t=1024,p=1${TAIL}"),
+        format!("$scrypt$ln=18,r=8,p=2${TAIL}"),
+        format!("$scrypt$ln=17,r=8,p=4${TAIL}"),
+        format!("$scrypt$ln=1,r=1024,p=1024${TAIL}"),
+        format!("$pbkdf2-sha256$i=2000000,l=32${TAIL}"),
+    ] {
+        assert_eq!(ForeignHash::parse(&text).err(), None, "{text}");
+    }
+}
+
+#[test]
+fn salts_and_hashes_have_their_lengths() {
+    let of = |count: usize| base64::engine::general_purpose::STANDARD_NO_PAD.encode(vec![7; count]);
+    let pbkdf2 = |salt, hash| format!("$pbkdf2-sha256$i=9${}${}", of(salt), of(hash));
+    let argon2 = |salt| format!("$argon2id$v=19$m=64,t=1,p=1${}${}", of(salt), of(32));
+    // Django's salt is a text, and nothing that is to be decoded.
+    let django = |salt: usize| format!("pbkdf2_sha256$9${}${}", "s".repeat(salt), of(32));
+    for (text, refused) in [
+        (pbkdf2(1, 16), None),
+        (pbkdf2(128, 64), None),
+        (pbkdf2(0, 16), Some(MALFORMED)),
+        (pbkdf2(129, 16), Some(MALFORMED)),
+        (pbkdf2(1, 15), Some(SHORT)),
+        (pbkdf2(1, 65), Some(SHORT)),
+        (argon2(7), Some(MALFORMED)),
+        (argon2(8), None),
+        (argon2(128), None),
+        (argon2(129), Some(MALFORMED)),
+        (django(0), Some(MALFORMED)),
+        (django(1), None),
+        (django(128), None),
+        (django(129), Some(MALFORMED)),
+    ] {
+        assert_eq!(ForeignHash::parse(&text).err(), refused, "{text}");
     }
 }

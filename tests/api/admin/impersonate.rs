@@ -81,6 +81,8 @@ on_both! {
         let server = start_with(backend, |config| config.token.access_ttl = signet::config::Period(60 * MINUTE));
         let World { server, acting, begun, .. } = world_of(server);
         assert_eq!(begun.json()["expires_in"], 900, "shorter than other tokens");
+        let claims = token::decode(&begun.access_token()).1;
+        assert_eq!(claims["exp"].as_i64(), claims["iat"].as_i64().map(|iat| iat + 900), "wherever it is verified");
         server.clock.advance(15 * MINUTE - Duration::from_secs(1));
         acting.get("/v1/auth/me").expect(200);
         server.clock.advance(Duration::from_secs(1));

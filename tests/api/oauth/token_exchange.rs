@@ -1,5 +1,7 @@
 //! `POST /oauth2/token` with an API key (RFC 8693).
 
+use std::time::Duration;
+
 use crate::api::api_key::{EMAIL, HOUR, exchange, make_key, world};
 use crate::support::{Backend, json, on_both, token};
 
@@ -57,6 +59,9 @@ on_both! {
         assert_eq!(answer.json()["expires_in"], 100);
         let claims = token::decode(&answer.access_token()).1;
         assert_eq!(claims["exp"].as_i64(), claims["iat"].as_i64().map(|iat| iat + 100));
+        server.clock.advance(Duration::from_millis(99_900));
+        let last = exchange(&server, &key, &[]).expect(200);
+        assert_eq!(last.json()["expires_in"], 1, "no token ends in the second in which it begins");
         server.clock.advance(HOUR);
         exchange(&server, &key, &[]).expect_oauth(400, "invalid_request");
     }
