@@ -274,11 +274,11 @@ pub(crate) fn mark_first_step(tx: &mut Tx<'_>, checked: &Credentials, hash: &str
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)
 }
 
-/// Says whether log-ins ask for a second factor from now on; tells whether that is news.
-pub(crate) fn set_second_factor(tx: &mut Tx<'_>, id: UserId, has_second_factor: bool) -> QueryResult<bool> {
+/// Says whether log-ins ask for a second factor from now on; the user's address if that is news.
+pub(crate) fn set_second_factor(tx: &mut Tx<'_>, id: UserId, has_second_factor: bool) -> QueryResult<Option<String>> {
     let others = users::table.find(id).filter(users::has_second_factor.ne(has_second_factor));
-    let update = diesel::update(others).set(users::has_second_factor.eq(has_second_factor));
-    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+    let update = diesel::update(others).set(users::has_second_factor.eq(has_second_factor)).returning(users::email);
+    on!(tx.conn, |c| update.get_result(c).optional())
 }
 
 pub(super) fn update_name(tx: &mut Tx<'_>, id: UserId, name: Option<&str>) -> QueryResult<Option<User>> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use super::create::Wanted;
 use super::key::{ApiKey, Handle, SecretDigest};
 use super::rules::{Previous, Standing};
 use super::{ApiKeyId, Described, SourceId};
@@ -70,24 +71,16 @@ impl StandingRow {
     }
 }
 
-/// A key to be.
-pub(super) struct NewKey<'a> {
-    pub(super) key: &'a ApiKey,
-    pub(super) user_id: UserId,
-    pub(super) name: &'a str,
-    pub(super) scope: &'a Scope,
-    pub(super) expires_at: Timestamp,
-}
-
-pub(super) fn insert_key(tx: &mut Tx<'_>, new: &NewKey<'_>) -> QueryResult<Described> {
+pub(super) fn insert_key(
+    tx: &mut Tx<'_>,
+    key: &ApiKey,
+    user_id: UserId,
+    Wanted { name, scope, ttl }: &Wanted,
+) -> QueryResult<Described> {
     let row = (
-        (api_keys::id.eq(ApiKeyId::new(tx.now)), api_keys::user_id.eq(new.user_id), api_keys::name.eq(new.name)),
-        (
-            api_keys::handle.eq(new.key.handle()),
-            api_keys::secret_digest.eq(new.key.secret_digest()),
-            api_keys::scope.eq(new.scope),
-        ),
-        (api_keys::created_at.eq(tx.now), api_keys::issued_at.eq(tx.now), api_keys::expires_at.eq(new.expires_at)),
+        (api_keys::id.eq(ApiKeyId::new(tx.now)), api_keys::user_id.eq(user_id), api_keys::name.eq(name)),
+        (api_keys::handle.eq(key.handle()), api_keys::secret_digest.eq(key.secret_digest()), api_keys::scope.eq(scope)),
+        (api_keys::created_at.eq(tx.now), api_keys::issued_at.eq(tx.now), api_keys::expires_at.eq(tx.now + *ttl)),
     );
     let insert = diesel::insert_into(api_keys::table).values(row);
     let inserted = on!(tx.conn, |c| insert.returning(DescribedRow::as_returning()).get_result(c))?;

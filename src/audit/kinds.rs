@@ -159,7 +159,8 @@ pub fn public_kinds() -> impl Iterator<Item = &'static str> {
 pub fn told(kind: &str, subject: Option<Value>, session: Option<Value>, detail: &Value) -> Option<(PublicType, Value)> {
     let Public { r#type, what, sessions_ended, .. } = PUBLIC.iter().find(|public| public.kind == kind)?;
     let mut data = json!({"user_id": subject?});
-    let is_in_session = session.is_some();
+    // What an administrator did was done in a session of their own.
+    let is_in_session = session.is_some() && detail["by_session"].is_null();
     match r#type {
         PublicType::UserUpdated => {
             data["changed"] = if what.is_empty() { detail["changed"].clone() } else { json!([what]) };
@@ -236,6 +237,10 @@ mod tests {
         assert_eq!(
             data("authn_password_change", json!({})),
             Some(json!({"user_id": "u", "changed": ["password"], "sessions_ended": "others"}))
+        );
+        assert_eq!(
+            data("user_factor_removed", json!({"factor": "totp", "by_session": "an administrator's"})),
+            Some(json!({"user_id": "u", "changed": ["second_factor"], "sessions_ended": "all"}))
         );
         assert_eq!(
             data("authn_logout", json!({"all": false})),

@@ -120,13 +120,13 @@ pub enum Event {
     PasswordChangeFailed { user: UserId, session: SessionId },
     /// A user ended one of their other sessions.
     SessionRevoked { user: UserId, session: SessionId, by: SessionId },
-    /// A user made an API key; without a session an operator did, or ended it.
+    /// A user made an API key; here and below, without a session somebody else did.
     ApiKeyCreated { user: UserId, session: Option<SessionId>, key: ApiKeyId, scope: Scope },
-    /// A user gave an API key a new secret; the one before it goes on for so long.
-    ApiKeyRotated { user: UserId, session: SessionId, key: ApiKeyId, overlap_seconds: u64 },
-    /// A user revoked an API key.
+    /// An API key was given a new secret; the one before it goes on for so long.
+    ApiKeyRotated { user: UserId, session: Option<SessionId>, key: ApiKeyId, overlap_seconds: u64 },
+    /// An API key was revoked.
     ApiKeyRevoked { user: UserId, session: Option<SessionId>, key: ApiKeyId },
-    /// A user revoked all their API keys, so many.
+    /// All API keys of a user were revoked, so many.
     ApiKeysRevoked { user: UserId, session: Option<SessionId>, count: usize },
     /// Somebody presented an API key that exists and does not work.
     ApiKeyRefused { user: UserId, key: ApiKeyId, reason: Refusal },
@@ -350,7 +350,7 @@ impl Event {
                 by_either("api_key_created", user, session, json!({"key_id": key, "scope": scope}))
             }
             Self::ApiKeyRotated { user, session, key, overlap_seconds } => {
-                own("api_key_rotated", user, session, json!({"key_id": key, "overlap_seconds": overlap_seconds}))
+                by_either("api_key_rotated", user, session, json!({"key_id": key, "overlap_seconds": overlap_seconds}))
             }
             Self::ApiKeyRevoked { user, session, key } => {
                 by_either("api_key_revoked", user, session, json!({"key_id": key}))

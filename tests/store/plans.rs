@@ -383,7 +383,7 @@ impl Ledger {
             .note("signet users import", |_| block_on(import::import(&db, lines, &terms, |_| {})).expect("taken in"));
         assert_eq!((counts.imported, counts.there), (1, 1));
         self.note("signet users reset-mfa, without a factor", |_| {
-            block_on(reset::of_user(&db, Outbox::closed(), email())).expect("a user")
+            block_on(reset::of_user(&db, Outbox::closed(), Actor::operator(), email())).expect("a user")
         });
         self.server.client().register("bob@example.com");
         self.note("signet sessions end EMAIL", |_| {
