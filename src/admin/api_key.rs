@@ -27,7 +27,9 @@ pub async fn revoke(
     http: HttpRequest,
 ) -> Result<HttpResponse> {
     let (id, key) = (user_in_path(&http)?, key_in_path(&http)?);
-    administer::revoke(&app.db, Actor::admin(&caller, from), id, key).await?;
+    let outbox = app.mail.outbox();
+    administer::revoke(&app.db, outbox.clone(), Actor::admin(&caller, from), id, key).await?;
+    outbox.ring();
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -50,7 +52,9 @@ pub async fn rotate(
 ) -> Result<HttpResponse> {
     let (id, key) = (user_in_path(&http)?, key_in_path(&http)?);
     let renewal = Renewal::wanted(body, &app.config.api_keys)?;
-    let (described, key) = administer::rotate(&app.db, Actor::admin(&caller, from), id, key, renewal).await?;
+    let (by, outbox) = (Actor::admin(&caller, from), app.mail.outbox());
+    let (described, key) = administer::rotate(&app.db, outbox.clone(), by, id, key, renewal).await?;
+    outbox.ring();
     Ok(HttpResponse::Ok().json(Issued::new(described, &key)))
 }
 

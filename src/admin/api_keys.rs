@@ -50,16 +50,19 @@ pub async fn create(
     let id = user_in_path(&http)?;
     let wanted = Wanted::accept(body, &app.config.api_keys)?;
     let (by, key, rights) = (Actor::admin(&caller, from), ApiKey::generate(), app.rights.clone());
+    let outbox = app.mail.outbox();
     let created = app.db.tx("admin.create_api_key", move |tx| {
         repeat.once(tx, caller.user_id, |tx| {
-            let created = administer::create_in(tx, &rights, &by, id, &key, &wanted)?;
+            let created = administer::create_in(tx, &rights, &outbox, &by, id, (&key, &wanted))?;
             Ok(created.map(|described| {
                 let location = format!("/v1/admin/users/{id}/api-keys/{}", described.id);
                 Answer::created(location, &Issued::new(described, &key))
             }))
         })
     });
-    created.await?.map(Answer::into_response)
+    let answer = created.await??;
+    app.mail.outbox().ring();
+    Ok(answer.into_response())
 }
 
 /// What the API description says.
@@ -88,7 +91,9 @@ pub async fn revoke_all(
     http: HttpRequest,
 ) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
-    let revoked = administer::revoke_all(&app.db, Actor::admin(&caller, from), id).await?;
+    let outbox = app.mail.outbox();
+    let revoked = administer::revoke_all(&app.db, outbox.clone(), Actor::admin(&caller, from), id).await?;
+    outbox.ring();
     Ok(HttpResponse::Ok().json(Revoked { revoked }))
 }
 

@@ -5,6 +5,8 @@
 //! may make themselves does not count. Whoever administers makes no key for another who does: it would speak in their name,
 //! and nobody acts for an administrator (`session/impersonate.rs`). An operator can; they have the database.
 //!
+//! The user is told by mail, unless their address is one that nobody can have (`backup@service.invalid`).
+//!
 //! Owns: api_keys.  Emits: ApiKeyCreated, ApiKeyRotated, ApiKeyRevoked, ApiKeysRevoked.
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use crate::audit::{self, Actor, Event};
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
 use crate::http::query::Page;
+use crate::mail::{Notice, Outbox};
 
 /// The answer to an administrator who would have a key in the name of another.
 pub(crate) const OF_ADMIN: Error = Error::Forbidden("only they themselves have keys made for an administrator");
@@ -33,12 +36,19 @@ pub(crate) const OF_ADMIN: Error = Error::Forbidden("only they themselves have k
 ///
 /// # Errors
 /// As [`create_in`], or [`Error::NotFound`], or the database's.
-pub async fn create(db: &Db, rights: Arc<Rights>, by: Actor, who: impl Into<Who>, wanted: Wanted) -> Result<ApiKey> {
+pub async fn create(
+    db: &Db,
+    rights: Arc<Rights>,
+    outbox: Outbox,
+    by: Actor,
+    who: impl Into<Who>,
+    wanted: Wanted,
+) -> Result<ApiKey> {
     let (who, key) = (who.into(), ApiKey::generate());
     let made = key.clone();
     let created = db.tx("api_key.create_for", move |tx| {
         let Some(id) = who.find(tx)? else { return Ok(Err(Error::NotFound)) };
-        create_in(tx, &rights, &by, id, &made, &wanted)
+        create_in(tx, &rights, &outbox, &by, id, (&made, &wanted))
     });
     created.await?.map(|_| key)
 }
@@ -48,10 +58,10 @@ pub async fn create(db: &Db, rights: Arc<Rights>, by: Actor, who: impl Into<Who>
 pub(crate) fn create_in(
     tx: &mut Tx<'_>,
     rights: &Rights,
+    outbox: &Outbox,
     by: &Actor,
     user_id: UserId,
-    key: &ApiKey,
-    wanted: &Wanted,
+    (key, wanted): (&ApiKey, &Wanted),
 ) -> QueryResult<Result<Described>> {
     let user = match lock_owner(tx, by, user_id)? {
         Ok(user) => user,
@@ -64,6 +74,7 @@ pub(crate) fn create_in(
     let created = store::insert_key(tx, key, user_id, wanted)?;
     let event = Event::ApiKeyCreated { user: user_id, session: None, key: created.id, scope: scope.clone() };
     audit::record_by(tx, by, &event)?;
+    outbox.tell(tx, Notice::ApiKeyHandedOut, user_id, &user.email)?;
     Ok(Ok(created))
 }
 
@@ -97,6 +108,7 @@ pub(crate) async fn list(db: &Db, who: impl Into<Who>, page: Page<ApiKeyId>) -> 
 /// [`Error::NotFound`] if there is no such key; [`Error::UserDisabled`]; [`OF_ADMIN`]; or the database's.
 pub(crate) async fn rotate(
     db: &Db,
+    outbox: Outbox,
     by: Actor,
     who: impl Into<Who>,
     key: ApiKeyId,
@@ -105,11 +117,13 @@ pub(crate) async fn rotate(
     let who = who.into();
     let rotated = db.tx("api_key.rotate_of", move |tx| {
         let Some(user) = who.find(tx)? else { return Ok(Err(Error::NotFound)) };
-        if let Err(refusal) = lock_owner(tx, &by, user)? {
-            return Ok(Err(refusal));
-        }
-        let Some(rotated) = rotate::rotate_in(tx, user, key, &renewal)? else { return Ok(Err(Error::NotFound)) };
-        audit::record_by(tx, &by, &rotated.event(user, None))?;
+        let user = match lock_owner(tx, &by, user)? {
+            Ok(user) => user,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(rotated) = rotate::rotate_in(tx, user.id, key, &renewal)? else { return Ok(Err(Error::NotFound)) };
+        audit::record_by(tx, &by, &rotated.event(user.id, None))?;
+        outbox.tell(tx, Notice::ApiKeyHandedOut, user.id, &user.email)?;
         Ok(Ok((rotated.described, rotated.key)))
     });
     rotated.await?
@@ -119,13 +133,14 @@ pub(crate) async fn rotate(
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such key, or the database's.
-pub async fn revoke(db: &Db, by: Actor, who: impl Into<Who>, key: ApiKeyId) -> Result<()> {
+pub async fn revoke(db: &Db, outbox: Outbox, by: Actor, who: impl Into<Who>, key: ApiKeyId) -> Result<()> {
     let who = who.into();
     let revoked = db.tx("api_key.revoke_of", move |tx| {
         let Some(user) = who.find(tx)? else { return Ok(false) };
         let revoked = store::revoke_one(tx, user, key)?;
         if revoked {
             audit::record_by(tx, &by, &Event::ApiKeyRevoked { user, session: None, key })?;
+            tell_of_end(tx, &outbox, user)?;
         }
         Ok(revoked)
     });
@@ -136,15 +151,23 @@ pub async fn revoke(db: &Db, by: Actor, who: impl Into<Who>, key: ApiKeyId) -> R
 ///
 /// # Errors
 /// [`Error::NotFound`], or the database's.
-pub async fn revoke_all(db: &Db, by: Actor, who: impl Into<Who>) -> Result<usize> {
+pub async fn revoke_all(db: &Db, outbox: Outbox, by: Actor, who: impl Into<Who>) -> Result<usize> {
     let who = who.into();
     let revoked = db.tx("api_key.revoke_all_of", move |tx| {
         let Some(user) = who.find(tx)? else { return Ok(None) };
         let count = store::revoke_all(tx, user)?;
         if count > 0 {
             audit::record_by(tx, &by, &Event::ApiKeysRevoked { user, session: None, count })?;
+            tell_of_end(tx, &outbox, user)?;
         }
         Ok(Some(count))
     });
     revoked.await?.ok_or(Error::NotFound)
+}
+
+fn tell_of_end(tx: &mut Tx<'_>, outbox: &Outbox, user: UserId) -> QueryResult<()> {
+    match accounts::find_standing(tx, user)? {
+        Some(standing) => outbox.tell(tx, Notice::ApiKeyRevoked, user, &standing.user.email),
+        None => Ok(()),
+    }
 }

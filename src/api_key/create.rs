@@ -28,6 +28,7 @@ use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::mail::Notice;
 
 request_body! {
     /// What the key is for.
@@ -84,7 +85,7 @@ impl Wanted {
 /// Answers 201 with the key, which is not shown again.
 pub async fn handle(
     app: Data<App>,
-    Account { caller, .. }: Account,
+    Account { caller, user }: Account,
     from: Origin,
     Json(body): Json<Request>,
 ) -> Result<HttpResponse> {
@@ -93,9 +94,17 @@ pub async fn handle(
     }
     let (wanted, limit) = (Wanted::accept(body, &app.config.api_keys)?, app.config.api_keys.max_per_user);
     let key = ApiKey::generate();
-    let made = key.clone();
-    let created = app.db.tx("api_key.create", move |tx| create(tx, &caller, &made, &wanted, limit, &from)).await?;
-    Ok(HttpResponse::Created().json(Issued::new(created?, &key)))
+    let (made, outbox) = (key.clone(), app.mail.outbox());
+    let created = app.db.tx("api_key.create", move |tx| {
+        let created = create(tx, &caller, &made, &wanted, limit, &from)?;
+        if created.is_ok() {
+            outbox.tell_from(tx, Notice::ApiKeyCreated, user.id, &user.email, from.address)?;
+        }
+        Ok(created)
+    });
+    let created = created.await??;
+    app.mail.outbox().ring();
+    Ok(HttpResponse::Created().json(Issued::new(created, &key)))
 }
 
 /// What the API description says.

@@ -17,6 +17,7 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::field::{FromField, Seconds, Text};
 use crate::http::query::{MAX_LIMIT, Page};
+use crate::mail::Mail;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -66,7 +67,7 @@ pub(super) enum Command {
 
 pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> {
     let config = config_of_command(path)?;
-    let db = open_database(&config)?;
+    let (db, outbox, by) = (open_database(&config)?, Mail::open(&config)?.outbox(), Actor::operator());
     match command {
         Command::Create { user, name, scope, expires_in } => {
             let name = Text::from_text(name).map_err(|invalid| format!("the name: {}", invalid.detail))?;
@@ -74,23 +75,23 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
                 KeyScope::from_text(scope.join(" ")).map_err(|invalid| format!("the scope: {}", invalid.detail))?;
             let body = Request { name, scope, expires_in: expires_in.map(Seconds) };
             let wanted = Wanted::accept(body, &config.api_keys).map_err(|error| say(&config, error))?;
-            let made = administer::create(&db, Arc::new(config.rights()), Actor::operator(), who(&user)?, wanted);
+            let made = administer::create(&db, Arc::new(config.rights()), outbox, by, who(&user)?, wanted);
             show(&block_on(made)?.map_err(|error| say(&config, error))?);
         }
         Command::List { user, json } => list(&db, &user, json)?,
         Command::Rotate { user, id, overlap, expires_in } => {
             let body = rotate::Request { overlap: Some(Seconds(overlap)), expires_in: expires_in.map(Seconds) };
             let renewal = Renewal::wanted(Some(body), &config.api_keys).map_err(|error| say(&config, error))?;
-            let rotated = administer::rotate(&db, Actor::operator(), who(&user)?, id.parse()?, renewal);
+            let rotated = administer::rotate(&db, outbox, by, who(&user)?, id.parse()?, renewal);
             let (_, key) = block_on(rotated)?.map_err(no_such_key)?;
             show(&key);
         }
         Command::Revoke { user, id: Some(id) } => {
-            block_on(administer::revoke(&db, Actor::operator(), who(&user)?, id.parse()?))?.map_err(no_such_key)?;
+            block_on(administer::revoke(&db, outbox, by, who(&user)?, id.parse()?))?.map_err(no_such_key)?;
             println!("1 API key(s) revoked");
         }
         Command::Revoke { user, id: None } => {
-            let revoked = block_on(administer::revoke_all(&db, Actor::operator(), who(&user)?))?;
+            let revoked = block_on(administer::revoke_all(&db, outbox, by, who(&user)?))?;
             println!("{} API key(s) revoked", revoked.map_err(no_such_user)?);
         }
     }

@@ -12,7 +12,7 @@ use crate::account::store as accounts;
 use crate::audit::{self, Actor, Event};
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::mail::{Kind, Outbox};
+use crate::mail::{Notice, Outbox};
 use crate::session::{self, RevokedReason};
 
 /// Removes a user's factor and ends every session; tells whether there was a factor. Without one nothing is changed.
@@ -28,7 +28,7 @@ pub async fn of_user(db: &Db, outbox: Outbox, by: Actor, who: impl Into<Who>) ->
             // Not by what was removed: somebody may have been at the tables by hand.
             let Some(email) = accounts::set_second_factor(tx, id, false)? else { return Ok(Some((id, false))) };
             session::revoke_all(tx, id, RevokedReason::FactorRemoved)?;
-            outbox.put(tx, Kind::FactorRemoved, Some(id), &email)?;
+            outbox.tell(tx, Notice::FactorRemoved, id, &email)?;
             audit::record_by(tx, &by, &Event::FactorRemoved { user: id, session: None })?;
             Ok(Some((id, true)))
         })

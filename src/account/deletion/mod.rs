@@ -26,7 +26,7 @@ use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Error;
 use crate::http::origin::Origin;
-use crate::mail::{Kind, Outbox};
+use crate::mail::{Kind, Notice, Outbox};
 use crate::mfa;
 use crate::session::{self, RevokedReason, SessionId};
 use crate::throttle;
@@ -88,12 +88,12 @@ pub(crate) fn delete(
     audit::record(tx, from, &deletion(id, by, purge_at))?;
     if grace.is_zero() {
         remove(tx, id, by.actor(id), from)?;
-        outbox.put(tx, Kind::AccountDeleted, None, &email)?;
+        outbox.put(tx, Kind::Notice(Notice::AccountDeleted), None, &email)?;
         return Ok(Deleted::Purged);
     }
     // With the user's name the notice carries a token.
     let may_restore = matches!(by, By::Owner { .. });
-    outbox.put(tx, Kind::AccountDeleted, may_restore.then_some(id), &email)?;
+    outbox.put(tx, Kind::Notice(Notice::AccountDeleted), may_restore.then_some(id), &email)?;
     Ok(Deleted::Until(purge_at))
 }
 
