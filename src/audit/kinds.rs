@@ -112,7 +112,7 @@ const PUBLIC: [Public; 21] = {
 /// Kinds that nobody outside is told of: failures, what is only asked for, log-ins, what concerns no user, what a sibling has
 /// no part in; and imports, of a hundred thousand at a time.
 #[cfg(test)]
-const PRIVATE: [&str; 35] = [
+const PRIVATE: [&str; 36] = [
     "user_imported",
     "user_purged",
     "user_impersonated",
@@ -123,6 +123,7 @@ const PRIVATE: [&str; 35] = [
     "user_factor_enrolment_begun",
     "authn_recovery_code_used",
     "user_recovery_codes_made",
+    "user_factors_resealed",
     "api_key_created",
     "api_key_rotated",
     "api_key_revoked",

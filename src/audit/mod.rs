@@ -98,6 +98,8 @@ pub enum Event {
     FactorAdded { user: UserId, session: SessionId },
     /// A user or, without a session, an operator removed it.
     FactorRemoved { user: UserId, session: Option<SessionId> },
+    /// An operator had so many secrets of second factors sealed with another key.
+    FactorsResealed { count: usize },
     /// A recovery code was used; so many are left.
     RecoveryCodeUsed { user: UserId, left: i64 },
     /// A user was given new recovery codes in place of the others.
@@ -324,6 +326,7 @@ impl Event {
             Self::FactorRemoved { user, session: None } => {
                 of_operator("user_factor_removed", user, json!({"factor": "totp"}))
             }
+            Self::FactorsResealed { count } => of_stranger("user_factors_resealed", &None, json!({"count": count})),
             Self::RecoveryCodeUsed { user, left } => by_user("authn_recovery_code_used", user, json!({"left": left})),
             Self::RecoveryCodesMade { user, session } => own("user_recovery_codes_made", user, session, json!({})),
             Self::LoginFailed { user, reason } => {

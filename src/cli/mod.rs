@@ -9,6 +9,7 @@ mod dev;
 mod healthcheck;
 mod import;
 mod keys;
+mod mfa;
 mod migrate;
 mod openapi;
 mod roles;
@@ -71,6 +72,9 @@ enum Command {
     Sessions(sessions::Command),
     /// Print how much of everything there is, as JSON
     Statistics,
+    /// Replace the key that second factors are sealed with
+    #[command(subcommand)]
+    Mfa(mfa::Command),
     /// List, export and verify the audit trail
     #[command(subcommand)]
     Audit(audit::Command),
@@ -101,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Roles(arguments) => roles::run(path, &arguments),
         Command::Sessions(command) => sessions::run(path, command),
         Command::Statistics => statistics::run(path),
+        Command::Mfa(command) => mfa::run(path, command),
         Command::Audit(command) => audit::run(path, command),
         Command::Backup(arguments) => backup::run(path, &arguments),
         Command::Cleanup => cleanup::run(path),
