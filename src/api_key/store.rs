@@ -9,7 +9,7 @@ use super::key::{ApiKey, Handle, SecretDigest};
 use super::rules::{Previous, Standing};
 use super::{ApiKeyId, Described, SourceId};
 use crate::access::scope::Scope;
-use crate::account::store::UserRow;
+use crate::account::store::{ManagedRow, active};
 use crate::account::{User, UserId};
 use crate::clock::Timestamp;
 use crate::db::schema::{api_key_sources, api_keys, users};
@@ -193,12 +193,13 @@ pub(super) fn find_presented(tx: &mut Tx<'_>, handle: Handle, source: Option<&st
     let seen_at = sources.filter(api_key_sources::source.nullable().eq(source)).select(api_key_sources::seen_at);
     let query = api_keys::table.inner_join(users::table).filter(api_keys::handle.eq(handle));
     let (seen_at, sources) = (seen_at.single_value(), sources.count().single_value());
-    let found: Option<(StandingRow, UserRow, Option<Timestamp>, Option<i64>)> = on!(tx.conn, |c| {
-        let columns = (StandingRow::as_select(), UserRow::as_select(), seen_at, sources);
+    let found: Option<(StandingRow, ManagedRow, Option<Timestamp>, Option<i64>)> = on!(tx.conn, |c| {
+        let columns = (StandingRow::as_select(), ManagedRow::as_select(), seen_at, sources);
         query.select(columns).first(c).optional()
     })?;
+    let now = tx.now;
     Ok(found.map(|(row, user, source_seen_at, sources)| {
-        let user = User::from(user);
+        let user = user.seen_at(now).user;
         Found {
             id: row.id,
             standing: row.standing(user.is_active),
@@ -218,10 +219,10 @@ pub(super) fn find_alive(tx: &mut Tx<'_>, id: ApiKeyId, user_id: UserId) -> Quer
         .inner_join(users::table)
         .filter(api_keys::id.eq(id))
         .filter(users::id.eq(user_id))
-        .filter(users::is_active)
+        .filter(active(tx.now))
         .filter(live(tx.now));
-    let found: Option<UserRow> = on!(tx.conn, |c| query.select(UserRow::as_select()).first(c).optional())?;
-    Ok(found.map(User::from))
+    let found: Option<ManagedRow> = on!(tx.conn, |c| query.select(ManagedRow::as_select()).first(c).optional())?;
+    Ok(found.map(|row| row.seen_at(tx.now).user))
 }
 
 /// Notes that a key was used, unless that was noted later than `since`.

@@ -4,7 +4,8 @@
 //! costs one of the challenge's attempts and is counted against the account, apart from passwords ([`throttle::guess`]);
 //! what was counted against the password's source is forgotten only here, when all is right.
 //!
-//! Owns: mfa_challenges, through sessions' verbs sessions.  Emits: LoggedIn, RecoveryCodeUsed, FactorFailed.
+//! Owns: mfa_challenges, through sessions' verbs sessions.  Emits: LoggedIn, RecoveryCodeUsed, FactorFailed,
+//! DisablingEnded.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
@@ -205,6 +206,9 @@ fn succeed(
     let Some(standing) = accounts::mark_login(tx, &found.credentials, None, None)? else {
         return Ok(Err(Refused::Unknown));
     };
+    if found.credentials.was_disabled() {
+        audit::record(tx, from, &Event::DisablingEnded { user: found.credentials.id })?;
+    }
     let mut opened = open::open_with(tx, standing, terms, proof, from)?;
     let Device { shown, is_wanted } = &terms.device;
     let user = opened.user.id;
