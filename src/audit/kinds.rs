@@ -195,7 +195,7 @@ mod tests {
 
     /// The literals of the kind in `Event::columns`, as the source has them.
     fn kinds_in_the_source() -> Vec<&'static str> {
-        let source = include_str!("mod.rs");
+        let source = include_str!("event.rs");
         let of_columns = source.split("fn columns(").nth(1).expect("there").split("\n}\n").next().expect("its end");
         let literals = of_columns.split('"').skip(1).step_by(2);
         let prefixes = ["api_key", "authn_", "authz_", "user_", "session_", "excess_", "webhook_"];
