@@ -101,38 +101,70 @@ impl Limits {
     }
 }
 
-/// How many rows a pass removed.
+/// What rows leave: a table, or some that belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named like the tables")]
-pub struct Removed {
-    pub sessions: usize,
-    pub audit_events: usize,
-    pub one_time_tokens: usize,
-    pub second_factors: usize,
-    pub throttles: usize,
-    pub known_sources: usize,
-    pub api_keys: usize,
-    pub api_key_sources: usize,
-    pub users: usize,
-    pub webhook_deliveries: usize,
-    pub idempotency_keys: usize,
+pub enum Table {
+    Sessions,
+    AuditEvents,
+    OneTimeTokens,
+    SecondFactors,
+    Throttles,
+    KnownSources,
+    ApiKeys,
+    ApiKeySources,
+    Users,
+    WebhookDeliveries,
+    IdempotencyKeys,
 }
 
+impl Table {
+    /// The names in metrics, in the log and at the command line.
+    pub const NAMES: [&str; 11] = [
+        "sessions",
+        "audit_events",
+        "one_time_tokens",
+        "second_factors",
+        "throttles",
+        "known_sources",
+        "api_keys",
+        "api_key_sources",
+        "users",
+        "webhook_deliveries",
+        "idempotency_keys",
+    ];
+
+    fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// How many rows a pass removed, by table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed([usize; Table::NAMES.len()]);
+
 impl Removed {
-    /// Nothing.
-    pub const NOTHING: Self = Self {
-        sessions: 0,
-        audit_events: 0,
-        one_time_tokens: 0,
-        second_factors: 0,
-        throttles: 0,
-        known_sources: 0,
-        api_keys: 0,
-        api_key_sources: 0,
-        users: 0,
-        webhook_deliveries: 0,
-        idempotency_keys: 0,
-    };
+    /// How many left a table.
+    pub fn of(&self, table: Table) -> usize {
+        self.0[table as usize]
+    }
+
+    /// The same with so many more.
+    #[must_use]
+    pub fn with(mut self, table: Table, rows: usize) -> Self {
+        self.0[table as usize] += rows;
+        self
+    }
+}
+
+/// `3 sessions, 12 throttles`; `nothing`.
+impl std::fmt::Display for Removed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts = Table::NAMES.iter().zip(self.0).filter(|(_, rows)| *rows > 0);
+        let counts: Vec<String> = counts.map(|(name, rows)| format!("{rows} {name}")).collect();
+        f.write_str(if counts.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&counts.join(", "))
+    }
 }
 
 /// Makes a pass now and then, until it is dropped.
@@ -143,23 +175,11 @@ pub async fn run(app: &App) {
     loop {
         let outcome = pass(&app.db, &app.config, &app.clock, &app.metrics).await;
         let is_well = match outcome {
-            Ok(Some(Removed::NOTHING) | None) => true,
+            Ok(None) => true,
             Ok(Some(removed)) => {
-                let Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, .. } = removed;
-                tracing::info!(
-                    sessions,
-                    audit_events,
-                    one_time_tokens,
-                    throttles,
-                    known_sources,
-                    second_factors = removed.second_factors,
-                    api_keys = removed.api_keys,
-                    api_key_sources = removed.api_key_sources,
-                    users = removed.users,
-                    webhook_deliveries = removed.webhook_deliveries,
-                    idempotency_keys = removed.idempotency_keys,
-                    "removed what has ended"
-                );
+                if removed != Removed::default() {
+                    tracing::info!(%removed, "removed what has ended");
+                }
                 true
             }
             // One line for an outage, however long it is.
@@ -214,167 +234,143 @@ async fn attempt(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> 
 /// # Errors
 /// The database's; what was removed until then stays removed.
 pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<Removed, db::Error> {
-    let Limits { sessions, audit_events, throttles, known_sources, webhook_deliveries, .. } = limits;
-    let table = Table { name: "sessions", units: ["cleanup.look_at_sessions", "cleanup.sessions"], metrics };
-    let sessions = table
-        .sweep(
-            leader,
-            SessionId::least(BEGINNING),
-            move |tx, after| session::look_for_ended(tx, after, sessions, LOOK),
-            move |tx, ids| session::delete_ended(tx, ids, sessions),
-        )
-        .await?;
-    let audit_events = match audit_events {
-        Some(before) => sweep_audit_events(leader, before, metrics).await?,
-        None => 0,
-    };
-    let one_time_tokens = sweep_one_time_tokens(leader, limits.sessions, metrics).await?;
-    let delete = move |tx: &mut Tx<'_>| mfa::delete_over(tx, limits.sessions, BATCH as i64);
-    let second_factors = in_batches(leader, "second_factors", "cleanup.second_factors", metrics, delete).await?;
-    let table = Table { name: "throttles", units: ["cleanup.look_at_throttles", "cleanup.throttles"], metrics };
-    let throttles = table
-        .sweep(
-            leader,
-            BucketId::FIRST,
-            move |tx, after| throttle::look_for_clear(tx, after, throttles, LOOK),
-            move |tx, ids| throttle::delete_clear(tx, ids, throttles),
-        )
-        .await?;
-    let table =
-        Table { name: "known_sources", units: ["cleanup.look_at_known_sources", "cleanup.known_sources"], metrics };
-    let known_sources = table
-        .sweep(
-            leader,
-            KnownSourceId::least(BEGINNING),
-            move |tx, after| throttle::look_for_unseen(tx, after, known_sources, LOOK),
-            move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
-        )
-        .await?;
-    let (api_keys, api_key_sources) = sweep_api_keys(leader, limits, metrics).await?;
+    let Limits { sessions, throttles, known_sources, webhook_deliveries, expired, .. } = limits;
+    let mut pass = Pass { leader, metrics, removed: Removed::default() };
+    pass.walk(
+        Table::Sessions,
+        ["cleanup.look_at_sessions", "cleanup.sessions"],
+        SessionId::least(BEGINNING),
+        move |tx, after| session::look_for_ended(tx, after, sessions, LOOK),
+        move |tx, ids| session::delete_ended(tx, ids, sessions),
+    )
+    .await?;
+    if let Some(before) = limits.audit_events {
+        sweep_audit_events(&mut pass, before).await?;
+    }
+    // Invitations and changes of address that nobody wanted are counted with them. There are few of all: they replace each other.
+    let delete = move |tx: &mut Tx<'_>| one_time::delete_expired(tx, sessions, BATCH as i64);
+    pass.in_batches(Table::OneTimeTokens, "cleanup.one_time_tokens", delete).await?;
+    let delete = move |tx: &mut Tx<'_>| mfa::delete_over(tx, sessions, BATCH as i64);
+    pass.in_batches(Table::SecondFactors, "cleanup.second_factors", delete).await?;
+    pass.walk(
+        Table::Throttles,
+        ["cleanup.look_at_throttles", "cleanup.throttles"],
+        BucketId::FIRST,
+        move |tx, after| throttle::look_for_clear(tx, after, throttles, LOOK),
+        move |tx, ids| throttle::delete_clear(tx, ids, throttles),
+    )
+    .await?;
+    pass.walk(
+        Table::KnownSources,
+        ["cleanup.look_at_known_sources", "cleanup.known_sources"],
+        KnownSourceId::least(BEGINNING),
+        move |tx, after| throttle::look_for_unseen(tx, after, known_sources, LOOK),
+        move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
+    )
+    .await?;
+    sweep_api_keys(&mut pass, limits).await?;
     // Found by an index that has only the deleted ones in it.
-    let purge = move |tx: &mut Tx<'_>| deletion::purge_due(tx, limits.expired, USERS_AT_ONCE);
-    let users = in_batches(leader, "users", "cleanup.users", metrics, purge).await?;
+    let purge = move |tx: &mut Tx<'_>| deletion::purge_due(tx, expired, USERS_AT_ONCE);
+    pass.in_batches(Table::Users, "cleanup.users", purge).await?;
     let delete = move |tx: &mut Tx<'_>| webhook::delete_old(tx, webhook_deliveries, BATCH as i64);
-    let webhook_deliveries =
-        in_batches(leader, "webhook_deliveries", "cleanup.webhook_deliveries", metrics, delete).await?;
-    let delete = move |tx: &mut Tx<'_>| idempotency::delete_expired(tx, limits.expired, BATCH as i64);
-    let idempotency_keys = in_batches(leader, "idempotency_keys", "cleanup.idempotency_keys", metrics, delete).await?;
-    Ok(Removed {
-        sessions,
-        audit_events,
-        one_time_tokens,
-        second_factors,
-        throttles,
-        known_sources,
-        api_keys,
-        api_key_sources,
-        users,
-        webhook_deliveries,
-        idempotency_keys,
-    })
+    pass.in_batches(Table::WebhookDeliveries, "cleanup.webhook_deliveries", delete).await?;
+    let delete = move |tx: &mut Tx<'_>| idempotency::delete_expired(tx, expired, BATCH as i64);
+    pass.in_batches(Table::IdempotencyKeys, "cleanup.idempotency_keys", delete).await?;
+    Ok(pass.removed)
 }
 
 /// Keys that have ended stay for as long as sessions that have; where a key was used from is forgotten as devices are.
-async fn sweep_api_keys(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<(usize, usize), db::Error> {
+async fn sweep_api_keys(pass: &mut Pass<'_>, limits: Limits) -> Result<(), db::Error> {
     let Limits { sessions: ended, known_sources: unseen, .. } = limits;
-    let table = Table { name: "api_keys", units: ["cleanup.look_at_api_keys", "cleanup.api_keys"], metrics };
-    let keys = table
-        .sweep(
-            leader,
-            ApiKeyId::least(BEGINNING),
-            move |tx, after| api_key::look_for_ended(tx, after, ended, LOOK),
-            move |tx, ids| api_key::delete_ended(tx, ids, ended),
-        )
-        .await?;
-    let units = ["cleanup.look_at_api_key_sources", "cleanup.api_key_sources"];
-    let table = Table { name: "api_key_sources", units, metrics };
-    let sources = table
-        .sweep(
-            leader,
-            SourceId::least(BEGINNING),
-            move |tx, after| api_key::look_for_unseen_sources(tx, after, unseen, LOOK),
-            move |tx, ids| api_key::delete_unseen_sources(tx, ids, unseen),
-        )
-        .await?;
-    Ok((keys, sources))
+    pass.walk(
+        Table::ApiKeys,
+        ["cleanup.look_at_api_keys", "cleanup.api_keys"],
+        ApiKeyId::least(BEGINNING),
+        move |tx, after| api_key::look_for_ended(tx, after, ended, LOOK),
+        move |tx, ids| api_key::delete_ended(tx, ids, ended),
+    )
+    .await?;
+    pass.walk(
+        Table::ApiKeySources,
+        ["cleanup.look_at_api_key_sources", "cleanup.api_key_sources"],
+        SourceId::least(BEGINNING),
+        move |tx, after| api_key::look_for_unseen_sources(tx, after, unseen, LOOK),
+        move |tx, ids| api_key::delete_unseen_sources(tx, ids, unseen),
+    )
+    .await
 }
 
-/// A table that rows leave.
-struct Table<'a> {
-    name: &'static str,
-    /// Names of the units of work that look and that remove.
-    units: [&'static str; 2],
+/// First the beginning of the chain, link by link; then what never had a place in it.
+async fn sweep_audit_events(pass: &mut Pass<'_>, before: Timestamp) -> Result<(), db::Error> {
+    let sweep = move |tx: &mut Tx<'_>| audit::delete_old_links(tx, before, BATCH as i64);
+    pass.in_batches(Table::AuditEvents, "cleanup.sealed_events", sweep).await?;
+    pass.walk(
+        Table::AuditEvents,
+        ["cleanup.look_at_audit_events", "cleanup.audit_events"],
+        EventId::least(BEGINNING),
+        move |tx, after| audit::look_for_old_unsealed(tx, after, before),
+        move |tx, ids: &[EventId]| audit::delete_unsealed(tx, ids, before),
+    )
+    .await
+}
+
+/// A pass under way.
+struct Pass<'a> {
+    leader: &'a mut Leader,
     metrics: &'a Metrics,
+    removed: Removed,
 }
 
-impl Table<'_> {
+impl Pass<'_> {
     /// Walks over the primary key from `first` on: `look` gives the next rows and which of them are over, `delete` removes
-    /// those.
-    async fn sweep<Id: Copy + Send + 'static>(
-        self,
-        leader: &mut Leader,
+    /// those. The units of work are named for what looks and for what removes.
+    async fn walk<Id: Copy + Send + 'static>(
+        &mut self,
+        table: Table,
+        [looking, removing]: [&'static str; 2],
         first: Id,
         look: impl Fn(&mut Tx<'_>, Id) -> QueryResult<Vec<(Id, bool)>> + Copy + Send + 'static,
         delete: impl Fn(&mut Tx<'_>, &[Id]) -> QueryResult<usize> + Copy + Send + 'static,
-    ) -> Result<usize, db::Error> {
-        let purged = self.metrics.purged_rows.with_label_values(&[self.name]);
-        let [looking, removing] = self.units;
-        let (mut after, mut removed) = (first, 0);
+    ) -> Result<(), db::Error> {
+        let mut after = first;
         loop {
             let begun = Instant::now();
             // From where the last look ended: from the beginning, each would wade through the remains of those before it.
-            let found = leader.read(looking, move |tx| look(tx, after)).await?;
-            let Some((last, _)) = found.last() else { return Ok(removed) };
+            let found = self.leader.read(looking, move |tx| look(tx, after)).await?;
+            let Some((last, _)) = found.last() else { return Ok(()) };
             after = *last;
             let over: Vec<Id> = found.into_iter().filter_map(|(id, is_over)| is_over.then_some(id)).collect();
             rest(begun).await;
             for batch in over.chunks(BATCH) {
                 let (begun, batch) = (Instant::now(), batch.to_vec());
-                let gone = leader.tx(removing, move |tx| delete(tx, &batch)).await?;
-                purged.inc_by(gone as u64);
-                removed += gone;
+                let gone = self.leader.tx(removing, move |tx| delete(tx, &batch)).await?;
+                self.note(table, gone);
                 rest(begun).await;
             }
         }
     }
-}
 
-/// First the beginning of the chain, link by link; then what never had a place in it.
-async fn sweep_audit_events(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
-    let sweep = move |tx: &mut Tx<'_>| audit::delete_old_links(tx, before, BATCH as i64);
-    let sealed = in_batches(leader, "audit_events", "cleanup.sealed_events", metrics, sweep).await?;
-    let table =
-        Table { name: "audit_events", units: ["cleanup.look_at_audit_events", "cleanup.audit_events"], metrics };
-    let look = move |tx: &mut Tx<'_>, after| audit::look_for_old_unsealed(tx, after, before);
-    let delete = move |tx: &mut Tx<'_>, ids: &[EventId]| audit::delete_unsealed(tx, ids, before);
-    Ok(sealed + table.sweep(leader, EventId::least(BEGINNING), look, delete).await?)
-}
-
-/// Invitations and changes of address that nobody wanted are counted with them. There are few of all: they replace each other.
-async fn sweep_one_time_tokens(leader: &mut Leader, before: Timestamp, metrics: &Metrics) -> Result<usize, db::Error> {
-    let sweep = move |tx: &mut Tx<'_>| one_time::delete_expired(tx, before, BATCH as i64);
-    in_batches(leader, "one_time_tokens", "cleanup.one_time_tokens", metrics, sweep).await
-}
-
-/// Has `delete` remove as much as it does at once, until nothing is left to remove.
-async fn in_batches(
-    leader: &mut Leader,
-    table: &str,
-    unit: &'static str,
-    metrics: &Metrics,
-    delete: impl Fn(&mut Tx<'_>) -> QueryResult<usize> + Copy + Send + 'static,
-) -> Result<usize, db::Error> {
-    let purged = metrics.purged_rows.with_label_values(&[table]);
-    let mut removed = 0;
-    loop {
-        let begun = Instant::now();
-        let gone = leader.tx(unit, delete).await?;
-        if gone == 0 {
-            return Ok(removed);
+    /// Has `delete` remove as much as it does at once, until nothing is left to remove.
+    async fn in_batches(
+        &mut self,
+        table: Table,
+        unit: &'static str,
+        delete: impl Fn(&mut Tx<'_>) -> QueryResult<usize> + Copy + Send + 'static,
+    ) -> Result<(), db::Error> {
+        loop {
+            let begun = Instant::now();
+            let gone = self.leader.tx(unit, delete).await?;
+            if gone == 0 {
+                return Ok(());
+            }
+            self.note(table, gone);
+            rest(begun).await;
         }
-        purged.inc_by(gone as u64);
-        removed += gone;
-        rest(begun).await;
+    }
+
+    fn note(&mut self, table: Table, gone: usize) {
+        self.metrics.purged_rows.with_label_values(&[table.name()]).inc_by(gone as u64);
+        self.removed = self.removed.with(table, gone);
     }
 }
 

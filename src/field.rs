@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::clock::Timestamp;
+
 /// Why a field's value is refused. Neither part quotes the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
@@ -121,6 +123,28 @@ impl FromField for bool {
     }
 
     const OPTIONAL: bool = true;
+}
+
+/// A place in a sequence, in a query string.
+impl FromField for i64 {
+    fn from_text(text: String) -> Result<Self, Invalid> {
+        text.parse().map_err(|_| Invalid::new("malformed", "this field is a whole number"))
+    }
+
+    fn schema() -> schemars::Schema {
+        schemars::json_schema!({"type": "integer", "format": "int64"})
+    }
+}
+
+/// A point in time (RFC 3339).
+impl FromField for Timestamp {
+    fn from_text(text: String) -> Result<Self, Invalid> {
+        text.parse().map_err(|_| Invalid::new("malformed", "this is no time of RFC 3339, as 2026-12-24T18:00:00Z"))
+    }
+
+    fn schema() -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "date-time"})
+    }
 }
 
 /// A span of time in whole seconds.

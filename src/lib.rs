@@ -21,7 +21,7 @@
 //! Features: [`account`], [`admin`], [`mail`], [`mfa`], [`session`], [`token`], [`oauth`], [`api_key`], [`throttle`],
 //! [`audit`], [`webhook`], [`cleanup`]. Rules that know neither HTTP nor SQL: [`access`], [`session::family`],
 //! [`token::keyring`], [`api_key::rules`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
-//! [`hasher`], [`jobs`], [`machine`]. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
+//! [`hasher`], [`jobs`], [`machine`], `token_text`. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
 //! [`telemetry`], [`cli`].
 
 pub mod access;
@@ -53,4 +53,5 @@ pub mod session;
 pub mod telemetry;
 pub mod throttle;
 pub mod token;
+mod token_text;
 pub mod webhook;

@@ -288,10 +288,7 @@ metrics! {
     audit_sealed: gauge {} = "signet_audit_seal_last_success_timestamp_seconds",
         "When this instance last sealed all there was; one at a time seals, so look at the newest of all instances.";
     purged_rows: counters {
-        table: Known(&[
-            "sessions", "audit_events", "one_time_tokens", "second_factors", "throttles", "known_sources", "api_keys",
-            "api_key_sources", "users", "webhook_deliveries", "idempotency_keys"
-        ])
+        table: Known(&crate::cleanup::Table::NAMES)
     } =
         "signet_purged_rows_total", "Rows that this instance removed because they were over, by table.";
     purge_duration: seconds {} =

@@ -17,8 +17,8 @@ use crate::account::change_email::{self, confirm};
 use crate::account::deletion::{delete as delete_me, restore};
 use crate::account::{change_password, export, forgot_password, me, register, reset_password, verify_email};
 use crate::admin::{
-    self, create_user, disable, impersonate, invitations, list_users, reset_password as force_reset, sessions,
-    statistics, user,
+    self, api_key, api_keys, create_user, disable, impersonate, invitations, list_users, reset_password as force_reset,
+    sessions, statistics, user,
 };
 use crate::api_key as keys;
 use crate::audit::{feed, list as audit};
@@ -136,9 +136,27 @@ pub const PUBLIC: &[Route] = &[
     post("/v1/admin/users/{id}/reset-password", Admin, Unlimited, force_reset::describe, || {
         web::to(force_reset::handle)
     }),
+    post("/v1/admin/users/{id}/restore", Admin, Unlimited, admin::restore::describe, || {
+        web::to(admin::restore::handle)
+    }),
+    post("/v1/admin/users/{id}/reset-mfa", Admin, Unlimited, admin::reset_mfa::describe, || {
+        web::to(admin::reset_mfa::handle)
+    }),
+    get("/v1/admin/users/{id}/api-keys", Admin, Unlimited, api_keys::describe_show, || web::to(api_keys::show)),
+    post("/v1/admin/users/{id}/api-keys", Admin, Unlimited, api_keys::describe_create, || web::to(api_keys::create)),
+    delete("/v1/admin/users/{id}/api-keys", Admin, Unlimited, api_keys::describe_revoke_all, || {
+        web::to(api_keys::revoke_all)
+    }),
+    delete("/v1/admin/users/{id}/api-keys/{key}", Admin, Unlimited, api_key::describe_revoke, || {
+        web::to(api_key::revoke)
+    }),
+    post("/v1/admin/users/{id}/api-keys/{key}/rotate", Admin, Unlimited, api_key::describe_rotate, || {
+        web::to(api_key::rotate)
+    }),
     post("/v1/admin/users/{id}/impersonate", Admin, Unlimited, impersonate::describe, || web::to(impersonate::handle)),
     post("/v1/admin/invitations", Admin, Unlimited, invitations::describe, || web::to(invitations::handle)),
     get("/v1/admin/statistics", Admin, Unlimited, statistics::describe, || web::to(statistics::handle)),
+    get("/v1/admin/roles", Admin, Unlimited, admin::roles::describe, || web::to(admin::roles::handle)),
     get("/v1/admin/keys", Admin, Unlimited, admin::keys::describe, || web::to(admin::keys::handle)),
     get("/v1/admin/audit", Admin, Unlimited, audit::describe, || web::to(audit::handle)),
     get("/v1/admin/audit/head", Admin, Unlimited, audit::describe_head, || web::to(audit::handle_head)),

@@ -23,6 +23,16 @@ impl Rights {
         Self { of_everybody, of_role }
     }
 
+    /// What every user has.
+    pub fn of_everybody(&self) -> &Scope {
+        &self.of_everybody
+    }
+
+    /// What each configured role carries besides, by name.
+    pub fn of_roles(&self) -> impl Iterator<Item = (&str, &Scope)> {
+        self.of_role.iter().map(|(role, scope)| (role.as_str(), scope))
+    }
+
     /// All that any user may have.
     pub fn all(&self) -> Scope {
         self.of_role.values().fold(self.of_everybody.clone(), |all, more| all.joined_with(more))

@@ -55,6 +55,12 @@ impl Email {
         &self.key
     }
 
+    /// Whether it is in the domain that nobody ever has (RFC 2606 §2), as a program's may be that reads no mail.
+    pub fn reaches_nobody(&self) -> bool {
+        let domain = self.key.rsplit_once('@').map_or("", |(_, domain)| domain);
+        domain == "invalid" || domain.ends_with(".invalid")
+    }
+
     /// What stands before the `@`, in lower case.
     pub fn local_part(&self) -> &str {
         self.key.rsplit_once('@').map_or("", |(local, _)| local)
@@ -93,6 +99,13 @@ mod tests {
         assert_eq!(key("o'neil+tag@Bücher.example").as_deref(), Some("o'neil+tag@xn--bcher-kva.example"));
         assert_eq!(key("o'neil@bu\u{308}cher.example"), key("o'neil@xn--bcher-kva.example"));
         assert_eq!(Email::parse(" Alice@Example.COM ").expect("valid").address(), "Alice@Example.COM");
+    }
+
+    #[test]
+    fn the_domain_of_nobody_is_told_from_those_that_only_look_like_it() {
+        let reaches = |text: &str| !Email::parse(text).expect("valid").reaches_nobody();
+        assert_eq!(["a@invalid", "a@x.invalid", "a@X.INVALID"].map(reaches), [false; 3]);
+        assert_eq!(["a@notinvalid", "a@invalid.example", "invalid@x"].map(reaches), [true; 3]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::audit::{self, Event};
 use crate::config::ThrottleConfig;
 use crate::db::Tx;
 use crate::http::origin::Origin;
-use crate::mail::{Kind, Letter, Message, Template};
+use crate::mail::{Kind, Letter, Message, Notice, Template};
 use crate::throttle::quota;
 
 /// What depends on the configuration.
@@ -62,15 +62,26 @@ pub(crate) fn compose(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms) -> QueryR
                 Ok(Some(Message { token: Some(token.to_text()), ..message }))
             }
         },
-        Kind::PasswordChanged => Ok(Some(notice(letter, Template::PasswordChanged))),
-        Kind::EmailChanged => Ok(Some(notice(letter, Template::EmailChanged))),
-        Kind::AccountDeleted => account_deleted(tx, letter),
-        Kind::NewSignIn => to_user(tx, letter, Template::NewSignIn),
-        Kind::SessionEnded => to_user(tx, letter, Template::SessionEnded),
-        Kind::FactorAdded => Ok(Some(notice(letter, Template::FactorAdded))),
-        Kind::FactorRemoved => Ok(Some(notice(letter, Template::FactorRemoved))),
-        Kind::RecoveryCodeUsed => Ok(Some(notice(letter, Template::RecoveryCodeUsed))),
+        Kind::Notice(what) => tell(tx, letter, what),
         Kind::Unknown => Ok(None),
+    }
+}
+
+/// Of a change of what somebody logs in with, the address is told that was on file then; of anything else whatever address the
+/// account has now.
+fn tell(tx: &mut Tx<'_>, letter: &Letter, what: Notice) -> QueryResult<Option<Message>> {
+    match what {
+        Notice::AccountDeleted => account_deleted(tx, letter),
+        Notice::NewSignIn
+        | Notice::SessionEnded
+        | Notice::ApiKeyCreated
+        | Notice::ApiKeyHandedOut
+        | Notice::ApiKeyRevoked => to_user(tx, letter, Template::Notice(what)),
+        Notice::PasswordChanged
+        | Notice::EmailChanged
+        | Notice::FactorAdded
+        | Notice::FactorRemoved
+        | Notice::RecoveryCodeUsed => Ok(Some(notice(letter, Template::Notice(what)))),
     }
 }
 
@@ -149,7 +160,7 @@ fn confirmation(tx: &mut Tx<'_>, letter: &Letter, terms: &Terms, email: &Email) 
 
 /// With a token for whoever deleted the account themselves, as long as it can be brought back.
 fn account_deleted(tx: &mut Tx<'_>, letter: &Letter) -> QueryResult<Option<Message>> {
-    let notice = notice(letter, Template::AccountDeleted);
+    let notice = notice(letter, Template::Notice(Notice::AccountDeleted));
     let Some(id) = letter.user_id else { return Ok(Some(notice)) };
     let (Some(user), Some(purge_at)) = (store::find_addressee_by_id(tx, id)?, deletion::find_restorable(tx, id)?)
     else {

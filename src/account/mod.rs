@@ -12,6 +12,7 @@ pub mod export;
 pub mod forgot_password;
 pub(crate) mod hand_out;
 pub mod import;
+mod last_admin;
 pub(crate) mod letters;
 pub mod me;
 pub mod one_time;

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
-use crate::mail::{Kind, Outbox};
+use crate::mail::{Notice, Outbox};
 use crate::session::{self, RevokedReason};
 use crate::throttle;
 
@@ -102,5 +102,5 @@ pub(super) fn password_was_changed(
 ) -> diesel::QueryResult<()> {
     one_time::void(tx, user, &[Purpose::ResetPassword, Purpose::ConfirmOldAddress, Purpose::ConfirmNewAddress])?;
     change_email::call_off(tx, user)?;
-    outbox.put(tx, Kind::PasswordChanged, Some(user), email)
+    outbox.tell(tx, Notice::PasswordChanged, user, email)
 }

@@ -37,10 +37,10 @@ impl From<UserRow> for User {
     }
 }
 
-/// A user's columns as administrators may see them.
+/// A user's columns, and what they say at a time.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
-pub(super) struct ManagedRow {
+pub(crate) struct ManagedRow {
     #[diesel(embed)]
     row: UserRow,
     disabled_until: Option<Timestamp>,
@@ -48,7 +48,7 @@ pub(super) struct ManagedRow {
 
 impl ManagedRow {
     /// Whose time is over is active again, though the next log-in is what writes it down.
-    pub(super) fn seen_at(self, now: Timestamp) -> ManagedUser {
+    pub(crate) fn seen_at(self, now: Timestamp) -> ManagedUser {
         let mut user = User::from(self.row);
         user.is_active |= self.disabled_until.is_some_and(|until| until <= now);
         ManagedUser { disabled_until: self.disabled_until.filter(|_| !user.is_active), user }
@@ -113,20 +113,22 @@ pub(super) fn find_password_hash(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Opt
 
 pub(crate) fn find_standing(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<Standing>> {
     let query = users::table.find(id);
-    let found: Option<(UserRow, i64)> =
-        on!(tx.conn, |c| query.select((UserRow::as_select(), users::access_version)).first(c).optional())?;
-    Ok(found.map(|(row, access_version)| Standing { user: row.into(), access_version }))
+    let found: Option<(ManagedRow, i64)> =
+        on!(tx.conn, |c| query.select((ManagedRow::as_select(), users::access_version)).first(c).optional())?;
+    Ok(found.map(|(row, access_version)| Standing { user: row.seen_at(tx.now).user, access_version }))
 }
 
 /// The same under the user's lock, so that what they are stays so until the transaction ends.
 /// (SQLite's transaction holds the only write lock already.)
 pub(crate) fn lock_standing(tx: &mut Tx<'_>, id: UserId) -> QueryResult<Option<Standing>> {
     let query = users::table.find(id);
-    let found: Option<(UserRow, i64)> = match tx.conn {
-        Conn::Pg(c) => query.select((UserRow::as_select(), users::access_version)).for_update().first(c).optional()?,
-        Conn::Sqlite(c) => query.select((UserRow::as_select(), users::access_version)).first(c).optional()?,
+    let found: Option<(ManagedRow, i64)> = match tx.conn {
+        Conn::Pg(c) => {
+            query.select((ManagedRow::as_select(), users::access_version)).for_update().first(c).optional()?
+        }
+        Conn::Sqlite(c) => query.select((ManagedRow::as_select(), users::access_version)).first(c).optional()?,
     };
-    Ok(found.map(|(row, access_version)| Standing { user: row.into(), access_version }))
+    Ok(found.map(|(row, access_version)| Standing { user: row.seen_at(tx.now).user, access_version }))
 }
 
 /// Locks an active user until the transaction ends, so that what is counted of theirs stays so; tells whether there is one.
@@ -274,11 +276,11 @@ pub(crate) fn mark_first_step(tx: &mut Tx<'_>, checked: &Credentials, hash: &str
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)
 }
 
-/// Says whether log-ins ask for a second factor from now on; tells whether that is news.
-pub(crate) fn set_second_factor(tx: &mut Tx<'_>, id: UserId, has_second_factor: bool) -> QueryResult<bool> {
+/// Says whether log-ins ask for a second factor from now on; the user's address if that is news.
+pub(crate) fn set_second_factor(tx: &mut Tx<'_>, id: UserId, has_second_factor: bool) -> QueryResult<Option<String>> {
     let others = users::table.find(id).filter(users::has_second_factor.ne(has_second_factor));
-    let update = diesel::update(others).set(users::has_second_factor.eq(has_second_factor));
-    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+    let update = diesel::update(others).set(users::has_second_factor.eq(has_second_factor)).returning(users::email);
+    on!(tx.conn, |c| update.get_result(c).optional())
 }
 
 pub(super) fn update_name(tx: &mut Tx<'_>, id: UserId, name: Option<&str>) -> QueryResult<Option<User>> {
@@ -404,5 +406,16 @@ pub(super) fn enable(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
         users::disabled_until.eq(None::<Timestamp>),
         users::access_version.eq(users::access_version + 1),
     ));
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
+
+/// Writes down that the time is over for which a user was disabled; tells whether that is news.
+pub(crate) fn end_disabling(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
+    let over = users::table
+        .find(id)
+        .filter(users::is_active.eq(false))
+        .filter(users::disabled_until.is_not_null())
+        .filter(users::disabled_until.assume_not_null().le(tx.now));
+    let update = diesel::update(over).set((users::is_active.eq(true), users::disabled_until.eq(None::<Timestamp>)));
     Ok(on!(tx.conn, |c| update.execute(c))? == 1)
 }

@@ -8,11 +8,11 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::fields::Time;
 use super::{user, user_in_path};
 use crate::account::{ManagedUser, UserId, administer};
 use crate::app::App;
 use crate::audit::Actor;
+use crate::clock::Timestamp;
 use crate::error::{Error, FieldError, Result};
 use crate::http::bearer::Admin;
 use crate::http::body::{MaybeJson, request_body};
@@ -23,7 +23,7 @@ request_body! {
     /// For how long.
     pub struct Request {
         /// When the user may log in again. Absent: when somebody enables them.
-        until: Option<Time>,
+        until: Option<Timestamp>,
     }
 }
 
@@ -36,7 +36,7 @@ pub async fn disable(
     MaybeJson(body): MaybeJson<Request>,
 ) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
-    let until = body.and_then(|body| body.until).map(|time| time.0);
+    let until = body.and_then(|body| body.until);
     if until.is_some_and(|until| until <= app.clock.now()) {
         let detail = Cow::Borrowed("this time is over");
         return Err(Error::InvalidFields(vec![FieldError { field: "until".to_owned(), code: "in_the_past", detail }]));

@@ -6,7 +6,6 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::access::role::Roles;
 use crate::account::search::Cursor;
-use crate::clock::Timestamp;
 use crate::field::{FromField, Invalid};
 
 /// The beginning of an e-mail address.
@@ -123,23 +122,6 @@ impl FromField for Flag {
 
 impl Flag {
     const WRONG_TYPE: Invalid = Invalid::new("wrong_type", "this field is true or false");
-}
-
-/// A point in time.
-#[derive(Debug, Clone, Copy)]
-pub struct Time(pub(super) Timestamp);
-
-impl FromField for Time {
-    fn from_text(text: String) -> Result<Self, Invalid> {
-        let time: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| Invalid::new("malformed", "this is no time of RFC 3339, as 2026-12-24T18:00:00Z"))?;
-        Ok(Self(Timestamp::from_micros(time.as_microsecond())))
-    }
-
-    fn schema() -> Schema {
-        json_schema!({"type": "string", "format": "date-time"})
-    }
 }
 
 impl FromField for Cursor {

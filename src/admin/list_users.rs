@@ -10,7 +10,7 @@ use crate::account::search::{self, Criteria, Cursor, Found};
 use crate::account::{ManagedUser, UserId};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
-use crate::field::{FromField, Invalid};
+use crate::field::Invalid;
 use crate::http::bearer::Admin;
 use crate::http::body::request_body;
 use crate::http::openapi::{Operation, Tag};
@@ -20,7 +20,7 @@ request_body! {
     /// Whom to look for; all that is said must hold.
     pub struct Search {
         /// The user of this id.
-        id: Option<UserIdField>,
+        id: Option<UserId>,
         /// How the address begins. Sorts by address.
         email: Option<EmailPrefix>,
         /// How the name begins, without regard to the case of ASCII letters. Sorts by name, unless `email` is given.
@@ -50,7 +50,7 @@ pub(crate) struct UserPage {
 pub async fn handle(app: Data<App>, _: Admin, Query(query): Query<Search>) -> Result<HttpResponse> {
     let Search { id, email, name, role, is_active, is_verified, limit, after } = query;
     let criteria = Criteria {
-        id: id.map(|id| id.0),
+        id,
         email: email.map(|email| email.0),
         name: name.map(|name| name.0),
         role: role.map(|role| role.0),
@@ -70,18 +70,4 @@ pub fn describe() -> Operation {
     Operation::new(Tag::Admin, "list_users", "Find users")
         .query::<Search>()
         .answers::<UserPage>(StatusCode::OK, "A page of users.")
-}
-
-/// An id, in its one spelling.
-#[derive(Debug, Clone, Copy)]
-pub struct UserIdField(UserId);
-
-impl FromField for UserIdField {
-    fn from_text(text: String) -> Result<Self, Invalid> {
-        text.parse().map(Self).map_err(|_| Invalid::new("malformed", "this is not an id"))
-    }
-
-    fn schema() -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "format": "uuid"})
-    }
 }

@@ -23,7 +23,7 @@ use crate::session::{SessionId, end};
 pub async fn show(app: Data<App>, _: Admin, http: HttpRequest, page: Page<SessionId>) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
     user::find(&app, id).await?;
-    Ok(HttpResponse::Ok().json(list::page_of(&app, id, page, None).await?))
+    Ok(HttpResponse::Ok().json(list::page_of(&app.db, id, page, None).await?))
 }
 
 /// What the API description says.

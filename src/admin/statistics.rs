@@ -1,4 +1,4 @@
-//! `GET /v1/admin/statistics` — how much of everything there is.
+//! `GET /v1/admin/statistics` — how much of everything there is. `signet statistics` prints the same.
 //!
 //! Counted anew each time, but no further than so many rows: a service with millions of users is told that there are at
 //! least that many, and does not pay for more.
@@ -15,6 +15,7 @@ use crate::account::search;
 use crate::app::App;
 use crate::audit;
 use crate::clock::Timestamp;
+use crate::db::Db;
 use crate::error::Result;
 use crate::http::bearer::Admin;
 use crate::http::openapi::{Operation, Tag};
@@ -67,8 +68,18 @@ pub(crate) struct Statistics {
 
 /// Answers 200 with all of it.
 pub async fn handle(app: Data<App>, _: Admin) -> Result<HttpResponse> {
-    let retention = app.config.cleanup.session_retention.0;
-    let statistics = app.db.read("admin.statistics", move |tx| {
+    Ok(HttpResponse::Ok().json(count(&app.db, app.config.cleanup.session_retention.0).await?))
+}
+
+/// What the API description says.
+pub fn describe() -> Operation {
+    Operation::new(Tag::Admin, "statistics", "How much of everything there is")
+        .answers::<Statistics>(StatusCode::OK, "Counted now, up to 100,000 rows of each kind.")
+}
+
+/// Counts everything; sessions that ended before `retention` are due for clean-up.
+pub(crate) async fn count(db: &Db, retention: Duration) -> Result<Statistics> {
+    let statistics = db.read("admin.statistics", move |tx| {
         let (count, admins) = search::count(tx, MOST + 1)?;
         let users = Users { count: count.min(MOST), more: count > MOST, admins };
         let counted = session::count_latest(tx, tx.now - retention, MOST)?;
@@ -77,11 +88,5 @@ pub async fn handle(app: Data<App>, _: Admin) -> Result<HttpResponse> {
         let (outcomes, looked_at) = audit::count_logins(tx, since, MOST)?;
         Ok(Statistics { users, sessions, logins: Logins { since, outcomes, more: looked_at >= MOST } })
     });
-    Ok(HttpResponse::Ok().json(statistics.await?))
-}
-
-/// What the API description says.
-pub fn describe() -> Operation {
-    Operation::new(Tag::Admin, "statistics", "How much of everything there is")
-        .answers::<Statistics>(StatusCode::OK, "Counted now, up to 100,000 rows of each kind.")
+    Ok(statistics.await?)
 }

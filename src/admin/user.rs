@@ -9,7 +9,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::fields::{Flag, RoleList};
 use super::user_in_path;
 use crate::account::administer::{self, Changes};
-use crate::account::deletion::LAST_ADMINISTRATOR;
 use crate::account::email::Email;
 use crate::account::{ManagedUser, UserId, search};
 use crate::app::App;
@@ -105,5 +104,5 @@ pub fn describe_delete() -> Operation {
     Operation::new(Tag::Admin, "delete_user", "Delete a user, who can be brought back for a time")
         .in_path::<UserId>("id", "The user's id.")
         .answers_nothing(StatusCode::NO_CONTENT, "The user is out at once, and removed when the time is over.")
-        .refuses([Error::NotFound, LAST_ADMINISTRATOR])
+        .refuses([Error::NotFound, Error::LastAdmin])
 }

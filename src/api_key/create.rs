@@ -14,8 +14,7 @@ use actix_web::web::Data;
 use diesel::QueryResult;
 
 use super::key::ApiKey;
-use super::store::{self, NewKey};
-use super::{Described, Issued};
+use super::{Described, Issued, store};
 use crate::access::Caller;
 use crate::access::scope::Scope;
 use crate::account::store as accounts;
@@ -29,6 +28,7 @@ use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::mail::Notice;
 
 request_body! {
     /// What the key is for.
@@ -44,7 +44,7 @@ request_body! {
 
 /// The scope of a key.
 #[derive(Debug, Clone)]
-pub struct KeyScope(Scope);
+pub struct KeyScope(pub(crate) Scope);
 
 impl FromField for KeyScope {
     fn from_text(text: String) -> Result<Self, Invalid> {
@@ -63,26 +63,48 @@ impl FromField for KeyScope {
     }
 }
 
+/// A key that is wanted, and that there may be.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub(super) name: String,
+    pub(super) scope: Scope,
+    pub(super) ttl: Duration,
+}
+
+impl Wanted {
+    /// What a body asks for.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] if it is to live for longer than keys do.
+    pub fn accept(body: Request, config: &ApiKeysConfig) -> Result<Self> {
+        let ttl = accept_ttl(body.expires_in, config)?.unwrap_or(config.default_ttl.0);
+        Ok(Self { name: body.name.into_string(), scope: body.scope.0, ttl })
+    }
+}
+
 /// Answers 201 with the key, which is not shown again.
 pub async fn handle(
     app: Data<App>,
-    Account { caller, .. }: Account,
+    Account { caller, user }: Account,
     from: Origin,
     Json(body): Json<Request>,
 ) -> Result<HttpResponse> {
-    let KeyScope(scope) = body.scope;
-    if caller.scope.narrowed_to(Some(&scope)).is_err() {
+    if caller.scope.narrowed_to(Some(&body.scope.0)).is_err() {
         return Err(refuse("scope", "not_granted", "this session has not got all of these words"));
     }
-    let ttl = accept_ttl(body.expires_in, &app.config.api_keys)?.unwrap_or(app.config.api_keys.default_ttl.0);
-    let (name, limit) = (body.name.into_string(), app.config.api_keys.max_per_user);
+    let (wanted, limit) = (Wanted::accept(body, &app.config.api_keys)?, app.config.api_keys.max_per_user);
     let key = ApiKey::generate();
-    let presented = key.clone();
-    let created = app
-        .db
-        .tx("api_key.create", move |tx| create(tx, &caller, &presented, &name, &scope, ttl, limit, &from))
-        .await?;
-    Ok(HttpResponse::Created().json(Issued::new(created?, &key)))
+    let (made, outbox) = (key.clone(), app.mail.outbox());
+    let created = app.db.tx("api_key.create", move |tx| {
+        let created = create(tx, &caller, &made, &wanted, limit, &from)?;
+        if created.is_ok() {
+            outbox.tell_from(tx, Notice::ApiKeyCreated, user.id, &user.email, from.address)?;
+        }
+        Ok(created)
+    });
+    let created = created.await??;
+    app.mail.outbox().ring();
+    Ok(HttpResponse::Created().json(Issued::new(created, &key)))
 }
 
 /// What the API description says.
@@ -107,14 +129,11 @@ pub(super) fn refuse(field: &str, code: &'static str, detail: &'static str) -> E
     Error::InvalidFields(vec![FieldError { field: field.to_owned(), code, detail: Cow::Borrowed(detail) }])
 }
 
-#[expect(clippy::too_many_arguments, reason = "they are the columns of one row, and who made it")]
 fn create(
     tx: &mut Tx<'_>,
     caller: &Caller,
     key: &ApiKey,
-    name: &str,
-    scope: &Scope,
-    ttl: Duration,
+    wanted: &Wanted,
     limit: u32,
     from: &Origin,
 ) -> QueryResult<Result<Described>> {
@@ -126,8 +145,8 @@ fn create(
     if store::count_live(tx, user_id)? >= i64::from(limit) {
         return Ok(Err(Error::ApiKeyLimit));
     }
-    let created = store::insert_key(tx, &NewKey { key, user_id, name, scope, expires_at: tx.now + ttl })?;
-    let (session, scope) = (Some(caller.session_id), scope.clone());
+    let created = store::insert_key(tx, key, user_id, wanted)?;
+    let (session, scope) = (Some(caller.session_id), wanted.scope.clone());
     audit::record(tx, from, &Event::ApiKeyCreated { user: user_id, session, key: created.id, scope })?;
     Ok(Ok(created))
 }

@@ -12,16 +12,15 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::db::types::bytes_column;
 use crate::random;
+use crate::token_text;
 
 /// What every key begins with, for the eyes of secret scanners.
 pub const PREFIX: &str = "sgk_";
 const HANDLE_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
-const CHECKSUM_BYTES: usize = 4;
 const BODY_BYTES: usize = HANDLE_BYTES + SECRET_BYTES;
-const KEY_BYTES: usize = BODY_BYTES + CHECKSUM_BYTES;
 /// Bytes of a key as text: 4 of prefix and 70 in base64url.
-pub const TEXT_BYTES: usize = PREFIX.len() + (KEY_BYTES * 4).div_ceil(3);
+pub const TEXT_BYTES: usize = token_text::text_bytes(PREFIX, BODY_BYTES);
 /// Bytes of the handle that the user is shown ever after, as the beginning of the text: it must be a multiple of three.
 const HINT_BYTES: usize = 6;
 
@@ -58,13 +57,7 @@ impl ApiKey {
     /// # Errors
     /// [`Mangled`].
     pub fn parse(text: &str) -> Result<Self, Mangled> {
-        let encoded = text.strip_prefix(PREFIX).filter(|_| text.len() == TEXT_BYTES).ok_or(Mangled)?;
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        let length = URL_SAFE_NO_PAD.decode_slice(encoded, bytes.as_mut_slice()).map_err(|_| Mangled)?;
-        let (body, checksum) = bytes.split_at(BODY_BYTES);
-        if length != KEY_BYTES || crc32fast::hash(body).to_be_bytes() != checksum {
-            return Err(Mangled);
-        }
+        let body = token_text::read::<BODY_BYTES>(PREFIX, text).ok_or(Mangled)?;
         let (handle, secret) = body.split_at(HANDLE_BYTES);
         Ok(Self {
             handle: Handle(handle.try_into().expect("split at its length")),
@@ -74,15 +67,7 @@ impl ApiKey {
 
     /// The text that the program keeps.
     pub fn to_text(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        bytes[..HANDLE_BYTES].copy_from_slice(&self.handle.0);
-        bytes[HANDLE_BYTES..BODY_BYTES].copy_from_slice(&self.secret);
-        let checksum = crc32fast::hash(&bytes[..BODY_BYTES]);
-        bytes[BODY_BYTES..].copy_from_slice(&checksum.to_be_bytes());
-        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
-        text.push_str(PREFIX);
-        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
-        text
+        token_text::write(PREFIX, &[&self.handle.0, &self.secret])
     }
 
     /// What the row is found by.

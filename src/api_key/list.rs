@@ -3,10 +3,13 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use diesel::QueryResult;
 use serde::Serialize;
 
 use super::{ApiKeyId, Described, store};
+use crate::account::UserId;
 use crate::app::App;
+use crate::db::Tx;
 use crate::error::Result;
 use crate::http::bearer::Account;
 use crate::http::openapi::{Operation, Tag};
@@ -15,22 +18,15 @@ use crate::http::query::Page;
 /// A page of keys, newest first.
 #[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct ApiKeyPage {
-    api_keys: Vec<Described>,
+    pub(crate) api_keys: Vec<Described>,
     /// The `after` of the next page; `null` on the last.
-    next: Option<ApiKeyId>,
+    pub(crate) next: Option<ApiKeyId>,
 }
 
 /// Answers 200 with a page.
 pub async fn handle(app: Data<App>, Account { caller, .. }: Account, page: Page<ApiKeyId>) -> Result<HttpResponse> {
-    let Page { after, limit } = page;
-    let mut api_keys = app
-        .db
-        .read("api_key.list", move |tx| store::list_live(tx, caller.user_id, after, i64::from(limit) + 1))
-        .await?;
-    let more = api_keys.len() > usize::from(limit);
-    api_keys.truncate(usize::from(limit));
-    let next = if more { api_keys.last().map(|last| last.id) } else { None };
-    Ok(HttpResponse::Ok().json(ApiKeyPage { api_keys, next }))
+    let listed = app.db.read("api_key.list", move |tx| page_of(tx, caller.user_id, &page)).await?;
+    Ok(HttpResponse::Ok().json(listed))
 }
 
 /// What the API description says.
@@ -38,4 +34,14 @@ pub fn describe() -> Operation {
     Operation::new(Tag::ApiKeys, "list_api_keys", "The caller's API keys")
         .pages::<ApiKeyId>()
         .answers::<ApiKeyPage>(StatusCode::OK, "A page of keys, newest first.")
+}
+
+/// A page of a user's keys that work.
+pub(super) fn page_of(tx: &mut Tx<'_>, user: UserId, page: &Page<ApiKeyId>) -> QueryResult<ApiKeyPage> {
+    let limit = usize::from(page.limit);
+    let mut api_keys = store::list_live(tx, user, page.after, i64::from(page.limit) + 1)?;
+    let more = api_keys.len() > limit;
+    api_keys.truncate(limit);
+    let next = if more { api_keys.last().map(|last| last.id) } else { None };
+    Ok(ApiKeyPage { api_keys, next })
 }

@@ -42,20 +42,20 @@ id! {
 /// A key as its user sees it.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub(crate) struct Described {
-    id: ApiKeyId,
-    name: String,
+    pub(crate) id: ApiKeyId,
+    pub(crate) name: String,
     /// How the key begins, to know it again by.
-    hint: String,
+    pub(crate) hint: String,
     /// What it may do, as far as the user's roles carry it.
-    scope: Scope,
+    pub(crate) scope: Scope,
     created_at: Timestamp,
     /// The creation, or the last rotation.
     issued_at: Timestamp,
-    expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
     /// Until when the secret from before the last rotation works.
     previous_expires_at: Option<Timestamp>,
     /// To the minute.
-    last_used_at: Option<Timestamp>,
+    pub(crate) last_used_at: Option<Timestamp>,
 }
 
 /// A key, and its text: this once, for only digests are kept.
@@ -68,7 +68,7 @@ pub(crate) struct Issued {
 }
 
 impl Issued {
-    fn new(described: Described, key: &key::ApiKey) -> Self {
+    pub(crate) fn new(described: Described, key: &key::ApiKey) -> Self {
         Self { described, key: key.to_text().to_string() }
     }
 }

@@ -15,9 +15,10 @@ use diesel::QueryResult;
 use super::create::{accept_ttl, refuse};
 use super::key::ApiKey;
 use super::{ApiKeyId, Described, Issued, store};
-use crate::access::Caller;
+use crate::account::UserId;
 use crate::app::App;
 use crate::audit::{self, Event};
+use crate::config::ApiKeysConfig;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::field::Seconds;
@@ -25,6 +26,7 @@ use crate::http::bearer::Account;
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::session::SessionId;
 
 request_body! {
     /// How long the secret in force goes on.
@@ -49,15 +51,14 @@ pub async fn handle(
     MaybeJson(body): MaybeJson<Request>,
 ) -> Result<HttpResponse> {
     let id: ApiKeyId = http.match_info().query("id").parse().map_err(|_| Error::NotFound)?;
-    let (overlap, expires_in) = body.map_or((None, None), |body| (body.overlap, body.expires_in));
-    let overlap = overlap.map_or(DEFAULT_OVERLAP, |Seconds(overlap)| overlap);
-    if overlap > MAX_OVERLAP {
-        return Err(refuse("overlap", "out_of_range", "two secrets work beside each other for at most 7 days"));
-    }
-    let ttl = accept_ttl(expires_in, &app.config.api_keys)?;
-    let max_ttl = app.config.api_keys.max_ttl.0;
-    let rotated = app.db.tx("api_key.rotate", move |tx| rotate(tx, &caller, id, overlap, ttl, max_ttl, &from)).await?;
-    let (described, key) = rotated.ok_or(Error::NotFound)?;
+    let renewal = Renewal::wanted(body, &app.config.api_keys)?;
+    let (user, session) = (caller.user_id, Some(caller.session_id));
+    let rotated = app.db.tx("api_key.rotate", move |tx| {
+        let Some(rotated) = rotate_in(tx, user, id, &renewal)? else { return Ok(None) };
+        audit::record(tx, &from, &rotated.event(user, session))?;
+        Ok(Some(rotated))
+    });
+    let Rotated { described, key, .. } = rotated.await?.ok_or(Error::NotFound)?;
     Ok(HttpResponse::Ok().json(Issued::new(described, &key)))
 }
 
@@ -70,23 +71,53 @@ pub fn describe() -> Operation {
         .refuses([Error::NotFound])
 }
 
-fn rotate(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    id: ApiKeyId,
+/// How a key goes on with a new secret.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Renewal {
     overlap: Duration,
     ttl: Option<Duration>,
     max_ttl: Duration,
-    from: &Origin,
-) -> QueryResult<Option<(Described, ApiKey)>> {
-    let Some(locked) = store::lock_live(tx, caller.user_id, id)? else { return Ok(None) };
+}
+
+impl Renewal {
+    /// What a body asks for, if it may be had.
+    pub(crate) fn wanted(body: Option<Request>, config: &ApiKeysConfig) -> Result<Self> {
+        let (overlap, expires_in) = body.map_or((None, None), |body| (body.overlap, body.expires_in));
+        let overlap = overlap.map_or(DEFAULT_OVERLAP, |Seconds(overlap)| overlap);
+        if overlap > MAX_OVERLAP {
+            return Err(refuse("overlap", "out_of_range", "two secrets work beside each other for at most 7 days"));
+        }
+        Ok(Self { overlap, ttl: accept_ttl(expires_in, config)?, max_ttl: config.max_ttl.0 })
+    }
+}
+
+/// A key that was given a new secret.
+pub(super) struct Rotated {
+    pub(super) described: Described,
+    pub(super) key: ApiKey,
+    /// Until when the secret before it works.
+    overlap_seconds: u64,
+}
+
+impl Rotated {
+    pub(super) fn event(&self, user: UserId, session: Option<SessionId>) -> Event {
+        Event::ApiKeyRotated { user, session, key: self.described.id, overlap_seconds: self.overlap_seconds }
+    }
+}
+
+/// Gives a key of a user that works a new secret; whoever calls this records the event.
+pub(super) fn rotate_in(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    id: ApiKeyId,
+    renewal: &Renewal,
+) -> QueryResult<Option<Rotated>> {
+    let Some(locked) = store::lock_live(tx, user, id)? else { return Ok(None) };
     // Made in here, since the handle is known only now; nothing is lost if the transaction begins afresh.
     let key = ApiKey::with_handle(locked.handle);
-    let previous = locked.standing.previous_after_rotation(tx.now, overlap);
-    let expires_at = tx.now + ttl.unwrap_or(locked.span).min(max_ttl);
+    let previous = locked.standing.previous_after_rotation(tx.now, renewal.overlap);
+    let expires_at = tx.now + renewal.ttl.unwrap_or(locked.span).min(renewal.max_ttl);
     let described = store::replace_secret(tx, locked.id, key.secret_digest(), previous, expires_at)?;
     let overlap_seconds = previous.map_or(0, |previous| previous.expires_at.since(tx.now).as_secs());
-    let (user, session) = (caller.user_id, caller.session_id);
-    audit::record(tx, from, &Event::ApiKeyRotated { user, session, key: id, overlap_seconds })?;
-    Ok(Some((described, key)))
+    Ok(Some(Rotated { described, key, overlap_seconds }))
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use super::create::Wanted;
 use super::key::{ApiKey, Handle, SecretDigest};
 use super::rules::{Previous, Standing};
 use super::{ApiKeyId, Described, SourceId};
 use crate::access::scope::Scope;
-use crate::account::store::{UserRow, active};
+use crate::account::store::{ManagedRow, active};
 use crate::account::{User, UserId};
 use crate::clock::Timestamp;
 use crate::db::schema::{api_key_sources, api_keys, users};
@@ -70,24 +71,16 @@ impl StandingRow {
     }
 }
 
-/// A key to be.
-pub(super) struct NewKey<'a> {
-    pub(super) key: &'a ApiKey,
-    pub(super) user_id: UserId,
-    pub(super) name: &'a str,
-    pub(super) scope: &'a Scope,
-    pub(super) expires_at: Timestamp,
-}
-
-pub(super) fn insert_key(tx: &mut Tx<'_>, new: &NewKey<'_>) -> QueryResult<Described> {
+pub(super) fn insert_key(
+    tx: &mut Tx<'_>,
+    key: &ApiKey,
+    user_id: UserId,
+    Wanted { name, scope, ttl }: &Wanted,
+) -> QueryResult<Described> {
     let row = (
-        (api_keys::id.eq(ApiKeyId::new(tx.now)), api_keys::user_id.eq(new.user_id), api_keys::name.eq(new.name)),
-        (
-            api_keys::handle.eq(new.key.handle()),
-            api_keys::secret_digest.eq(new.key.secret_digest()),
-            api_keys::scope.eq(new.scope),
-        ),
-        (api_keys::created_at.eq(tx.now), api_keys::issued_at.eq(tx.now), api_keys::expires_at.eq(new.expires_at)),
+        (api_keys::id.eq(ApiKeyId::new(tx.now)), api_keys::user_id.eq(user_id), api_keys::name.eq(name)),
+        (api_keys::handle.eq(key.handle()), api_keys::secret_digest.eq(key.secret_digest()), api_keys::scope.eq(scope)),
+        (api_keys::created_at.eq(tx.now), api_keys::issued_at.eq(tx.now), api_keys::expires_at.eq(tx.now + *ttl)),
     );
     let insert = diesel::insert_into(api_keys::table).values(row);
     let inserted = on!(tx.conn, |c| insert.returning(DescribedRow::as_returning()).get_result(c))?;
@@ -196,20 +189,21 @@ pub(super) struct Found {
 
 /// All that is to be known of a presented key, by one statement.
 pub(super) fn find_presented(tx: &mut Tx<'_>, handle: Handle, source: Option<&str>) -> QueryResult<Option<Found>> {
-    type Row = (StandingRow, UserRow, bool, Option<Timestamp>, Option<i64>);
+    type Row = (StandingRow, ManagedRow, Option<Timestamp>, Option<i64>);
     let sources = api_key_sources::table.filter(api_key_sources::api_key_id.eq(api_keys::id));
     let seen_at = sources.filter(api_key_sources::source.nullable().eq(source)).select(api_key_sources::seen_at);
     let query = api_keys::table.inner_join(users::table).filter(api_keys::handle.eq(handle));
     let (seen_at, sources) = (seen_at.single_value(), sources.count().single_value());
     let found: Option<Row> = on!(tx.conn, |c| {
-        let columns = (StandingRow::as_select(), UserRow::as_select(), active(tx.now), seen_at, sources);
+        let columns = (StandingRow::as_select(), ManagedRow::as_select(), seen_at, sources);
         query.select(columns).first(c).optional()
     })?;
-    Ok(found.map(|(row, user, is_active, source_seen_at, sources)| {
-        let user = User { is_active, ..User::from(user) };
+    let now = tx.now;
+    Ok(found.map(|(row, user, source_seen_at, sources)| {
+        let user = user.seen_at(now).user;
         Found {
             id: row.id,
-            standing: row.standing(is_active),
+            standing: row.standing(user.is_active),
             scope: row.scope,
             user,
             last_used_at: row.last_used_at,
@@ -228,8 +222,8 @@ pub(super) fn find_alive(tx: &mut Tx<'_>, id: ApiKeyId, user_id: UserId) -> Quer
         .filter(users::id.eq(user_id))
         .filter(active(tx.now))
         .filter(live(tx.now));
-    let found: Option<UserRow> = on!(tx.conn, |c| query.select(UserRow::as_select()).first(c).optional())?;
-    Ok(found.map(User::from))
+    let found: Option<ManagedRow> = on!(tx.conn, |c| query.select(ManagedRow::as_select()).first(c).optional())?;
+    Ok(found.map(|row| row.seen_at(tx.now).user))
 }
 
 /// Notes that a key was used, unless that was noted later than `since`.

@@ -112,7 +112,7 @@ const PUBLIC: [Public; 21] = {
 /// Kinds that nobody outside is told of: failures, what is only asked for, log-ins, what concerns no user, what a sibling has
 /// no part in; and imports, of a hundred thousand at a time.
 #[cfg(test)]
-const PRIVATE: [&str; 35] = [
+const PRIVATE: [&str; 36] = [
     "user_imported",
     "user_purged",
     "user_impersonated",
@@ -123,6 +123,7 @@ const PRIVATE: [&str; 35] = [
     "user_factor_enrolment_begun",
     "authn_recovery_code_used",
     "user_recovery_codes_made",
+    "user_factors_resealed",
     "api_key_created",
     "api_key_rotated",
     "api_key_revoked",
@@ -159,7 +160,8 @@ pub fn public_kinds() -> impl Iterator<Item = &'static str> {
 pub fn told(kind: &str, subject: Option<Value>, session: Option<Value>, detail: &Value) -> Option<(PublicType, Value)> {
     let Public { r#type, what, sessions_ended, .. } = PUBLIC.iter().find(|public| public.kind == kind)?;
     let mut data = json!({"user_id": subject?});
-    let is_in_session = session.is_some();
+    // What an administrator did was done in a session of their own.
+    let is_in_session = session.is_some() && detail["by_session"].is_null();
     match r#type {
         PublicType::UserUpdated => {
             data["changed"] = if what.is_empty() { detail["changed"].clone() } else { json!([what]) };
@@ -193,7 +195,7 @@ mod tests {
 
     /// The literals of the kind in `Event::columns`, as the source has them.
     fn kinds_in_the_source() -> Vec<&'static str> {
-        let source = include_str!("mod.rs");
+        let source = include_str!("event.rs");
         let of_columns = source.split("fn columns(").nth(1).expect("there").split("\n}\n").next().expect("its end");
         let literals = of_columns.split('"').skip(1).step_by(2);
         let prefixes = ["api_key", "authn_", "authz_", "user_", "session_", "excess_", "webhook_"];
@@ -236,6 +238,10 @@ mod tests {
         assert_eq!(
             data("authn_password_change", json!({})),
             Some(json!({"user_id": "u", "changed": ["password"], "sessions_ended": "others"}))
+        );
+        assert_eq!(
+            data("user_factor_removed", json!({"factor": "totp", "by_session": "an administrator's"})),
+            Some(json!({"user_id": "u", "changed": ["second_factor"], "sessions_ended": "all"}))
         );
         assert_eq!(
             data("authn_logout", json!({"all": false})),

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use serde::Serialize;
 
-use super::filter::{Filter, Query};
+use super::filter::{Asked, Filter};
 use super::kinds::Outcome;
 use super::store::{self, Recorded};
 use super::{EventId, seal};
@@ -16,6 +16,7 @@ use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::openapi::{Operation, Tag};
+use crate::http::query::Query;
 use crate::session::SessionId;
 
 /// An event of the trail.
@@ -65,8 +66,9 @@ pub struct AuditPage {
 }
 
 /// Answers 200 with a page.
-pub async fn handle(app: Data<App>, _: Admin, query: Query) -> Result<HttpResponse> {
-    let (events, next) = read_page(&app.db, query.filter, usize::from(query.limit)).await?;
+pub async fn handle(app: Data<App>, _: Admin, Query(asked): Query<Asked>) -> Result<HttpResponse> {
+    let (filter, limit) = asked.into_filter();
+    let (events, next) = read_page(&app.db, filter, limit).await?;
     Ok(HttpResponse::Ok().json(AuditPage { events, next }))
 }
 
@@ -85,15 +87,8 @@ pub async fn read_page(db: &Db, filter: Filter, limit: usize) -> Result<(Vec<Aud
 
 /// What the API description says.
 pub fn describe() -> Operation {
-    let time = || schemars::json_schema!({"type": "string", "format": "date-time"});
-    let kind = schemars::json_schema!({"type": "string", "pattern": "^[a-z_]{1,64}$"});
     Operation::new(Tag::Admin, "list_audit_events", "The audit trail")
-        .pages::<EventId>()
-        .in_query::<UserId>("user", "Only events that concern this user.")
-        .in_query::<UserId>("actor", "Only what this user did.")
-        .in_query_as("kind", "Only events of this kind.", &kind)
-        .in_query_as("from", "Only events from then on.", &time())
-        .in_query_as("to", "Only events before then.", &time())
+        .query::<Asked>()
         .answers::<AuditPage>(StatusCode::OK, "A page of events, newest first.")
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Failure, block_on, config_of_command, open_database};
-use crate::cleanup::{self, Removed};
+use crate::cleanup;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
@@ -15,17 +15,7 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     }
     let db = open_database(&config)?;
     match block_on(cleanup::pass(&db, &config, &Clock::system(), &Metrics::default()))?? {
-        Some(removed) => {
-            let Removed { sessions, audit_events, one_time_tokens, throttles, known_sources, api_keys, .. } = removed;
-            let (places, users, webhooks) = (removed.api_key_sources, removed.users, removed.webhook_deliveries);
-            let (steps, keys) = (removed.second_factors, removed.idempotency_keys);
-            println!(
-                "removed: {sessions} session(s), {audit_events} audit event(s), {one_time_tokens} one-time token(s), \
-                 {steps} second step(s), {throttles} throttle(s), {known_sources} known source(s), {api_keys} API key(s), \
-                 {places} place(s) that a key was used from, {users} user(s), {webhooks} webhook(s), \
-                 {keys} idempotency key(s)"
-            );
-        }
+        Some(removed) => println!("removed: {removed}"),
         None => println!("nothing done: another instance is at it"),
     }
     Ok(())

@@ -9,10 +9,13 @@ mod dev;
 mod healthcheck;
 mod import;
 mod keys;
+mod mfa;
 mod migrate;
 mod openapi;
+mod roles;
 mod serve;
 mod sessions;
+mod statistics;
 mod users;
 
 use std::path::PathBuf;
@@ -56,15 +59,22 @@ enum Command {
     /// Make, rotate, list, prune, revoke and export signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create, import, invite, find and show users, set their roles, passwords and addresses, disable, enable, delete and restore them
+    /// Create, import, invite, find and show users, set their roles, names, passwords and addresses, disable, enable, delete and restore them
     #[command(subcommand)]
     Users(users::Command),
-    /// Make API keys for services, list and end users' keys
+    /// Make API keys for services, list, rotate and end users' keys
     #[command(subcommand)]
     ApiKeys(api_keys::Command),
-    /// End sessions
+    /// List the roles of the configuration, and what scope each carries
+    Roles(roles::Arguments),
+    /// List and end sessions
     #[command(subcommand)]
     Sessions(sessions::Command),
+    /// Print how much of everything there is, as JSON
+    Statistics,
+    /// Replace the key that second factors are sealed with
+    #[command(subcommand)]
+    Mfa(mfa::Command),
     /// List, export and verify the audit trail
     #[command(subcommand)]
     Audit(audit::Command),
@@ -92,7 +102,10 @@ pub fn main() -> ExitCode {
         Command::Keys(command) => keys::run(path, command),
         Command::Users(command) => users::run(path, command),
         Command::ApiKeys(command) => api_keys::run(path, command),
+        Command::Roles(arguments) => roles::run(path, &arguments),
         Command::Sessions(command) => sessions::run(path, command),
+        Command::Statistics => statistics::run(path),
+        Command::Mfa(command) => mfa::run(path, command),
         Command::Audit(command) => audit::run(path, command),
         Command::Backup(arguments) => backup::run(path, &arguments),
         Command::Cleanup => cleanup::run(path),

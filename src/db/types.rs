@@ -97,6 +97,16 @@ macro_rules! id {
             }
         }
 
+        impl $crate::field::FromField for $name {
+            fn from_text(text: String) -> Result<Self, $crate::field::Invalid> {
+                text.parse().map_err(|_| $crate::field::Invalid::new("malformed", "this is not an id"))
+            }
+
+            fn schema() -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "format": "uuid"})
+            }
+        }
+
         impl std::str::FromStr for $name {
             type Err = uuid::Error;
             /// One spelling only: not the braced, URN and unhyphenated ones that the crate would take as well.

@@ -18,6 +18,7 @@ use super::{bearer, cookie};
 use crate::access::scope::Scope;
 use crate::access::step_up::{Demand, Freshness};
 use crate::error::{Error, OAuthError, Problem};
+use crate::field::FromField;
 use crate::routes::{self, Caller, RateLimit, Route};
 use crate::throttle::bucket::Refusal;
 
@@ -161,22 +162,8 @@ impl Operation {
     }
 
     /// Is a listing.
-    pub fn pages<Id: JsonSchema>(mut self) -> Self {
-        self.errors.push(Error::InvalidFields(Vec::new()));
-        for (name, description, schema) in Page::<Id>::parameters() {
-            self = self.parameter("query", name, description, &schema);
-        }
-        self
-    }
-
-    /// May be narrowed by a parameter of the query.
-    pub fn in_query<T: JsonSchema>(self, name: &'static str, description: &'static str) -> Self {
-        self.in_query_as(name, description, &T::json_schema(&mut SchemaGenerator::default()))
-    }
-
-    /// The same with a schema of its own.
-    pub fn in_query_as(self, name: &'static str, description: &'static str, schema: &Schema) -> Self {
-        self.parameter("query", name, description, schema)
+    pub fn pages<Id: FromField>(self) -> Self {
+        self.query::<Page<Id>>()
     }
 
     /// Reads a query string.
@@ -186,6 +173,10 @@ impl Operation {
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let mut property = property.clone();
             let description = property.as_object_mut().and_then(|members| members.remove("description"));
+            // What may be left out: nothing in a query string is `null`.
+            if let Some(alternatives) = property["anyOf"].as_array().filter(|all| all.len() == 2) {
+                property = alternatives[0].clone();
+            }
             self.parameters.push(json!({
                 "name": name, "in": "query", "required": false, "description": description, "schema": property,
             }));

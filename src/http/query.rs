@@ -1,15 +1,14 @@
-//! Query strings: of plain listings, where to go on and how much; of others, whatever fields they have.
+//! Query strings, declared and parsed like bodies: of plain listings, where to go on and how much; of others, whatever fields
+//! they have.
 
-use std::collections::BTreeSet;
 use std::future::{Ready, ready};
-use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, json_schema};
 
 use super::body::{Fields, FromFields};
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, Result};
 use crate::field::{FromField, Invalid};
 
 /// A query string of fields, declared like a body.
@@ -20,7 +19,7 @@ impl<T: FromFields> FromRequest for Query<T> {
     type Future = Ready<Result<Self>>;
 
     fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Fields::of_query(http.query_string()).and_then(|mut fields| T::from_fields(&mut fields)).map(Self))
+        ready(parse(http.query_string()).map(Self))
     }
 }
 
@@ -64,16 +63,23 @@ pub struct Page<Id> {
 pub(crate) const DEFAULT_LIMIT: u16 = 20;
 pub(crate) const MAX_LIMIT: u16 = 100;
 
-impl<Id: JsonSchema> Page<Id> {
-    /// Name, meaning and schema of each parameter, for the API description.
-    pub fn parameters() -> [(&'static str, &'static str, Schema); 2] {
-        let limit = json_schema!({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT});
-        let after = Id::json_schema(&mut SchemaGenerator::default());
-        [("limit", "How many items at most.", limit), ("after", "The `next` of the page before.", after)]
+impl<Id: FromField> FromFields for Page<Id> {
+    fn from_fields(fields: &mut Fields) -> Result<Self> {
+        let (limit, after) = (fields.take::<Limit>("limit"), fields.take::<Option<Id>>("after"));
+        fields.finish()?;
+        const TAKEN: &str = "a field that could not be taken is an error that finish() returns";
+        Ok(Self { after: after.expect(TAKEN), limit: limit.expect(TAKEN).0 })
+    }
+
+    fn schema() -> Schema {
+        let (mut limit, mut after) = (Limit::schema(), Id::schema());
+        limit.insert("description".to_owned(), "How many items at most.".into());
+        after.insert("description".to_owned(), "The `next` of the page before.".into());
+        json_schema!({"type": "object", "properties": {"limit": limit, "after": after}})
     }
 }
 
-impl<Id: FromStr> FromRequest for Page<Id> {
+impl<Id: FromField> FromRequest for Page<Id> {
     type Error = Error;
     type Future = Ready<Result<Self>>;
 
@@ -82,36 +88,12 @@ impl<Id: FromStr> FromRequest for Page<Id> {
     }
 }
 
-fn parse<Id: FromStr>(query: &str) -> Result<Page<Id>> {
-    let mut page = Page { after: None, limit: DEFAULT_LIMIT };
-    let refuse = |field: &str, code, detail: &'static str| {
-        Error::InvalidFields(vec![FieldError { field: field.to_owned(), code, detail: detail.into() }])
-    };
-    let mut seen = BTreeSet::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        if !seen.insert(name.clone()) {
-            return Err(refuse(&name, "repeated", "this parameter comes twice"));
-        }
-        match name.as_ref() {
-            "after" => {
-                let after =
-                    value.parse().map_err(|_| refuse("after", "malformed", "this is not the `next` of a page"))?;
-                page.after = Some(after);
-            }
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-                page.limit = limit.ok_or_else(|| refuse("limit", "out_of_range", "a page has 1 to 100 items"))?;
-            }
-            _ => {
-                return Err(refuse(
-                    &name.chars().take(64).collect::<String>(),
-                    "unknown",
-                    "there is no such parameter",
-                ));
-            }
-        }
-    }
-    Ok(page)
+/// Parses a query string.
+///
+/// # Errors
+/// All that is wrong, at once.
+pub(crate) fn parse<T: FromFields>(query: &str) -> Result<T> {
+    Fields::of_query(query).and_then(|mut fields| T::from_fields(&mut fields))
 }
 
 #[cfg(test)]
@@ -120,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_page_is_bounded() {
-        let page = |query: &str| parse::<u8>(query).ok().map(|page| (page.after, page.limit));
+        let page = |query: &str| parse::<Page<i64>>(query).ok().map(|page| (page.after, page.limit));
         assert_eq!(page(""), Some((None, 20)));
         assert_eq!(page("limit=100&after=7"), Some((Some(7), 100)));
         for query in ["limit=0", "limit=101", "limit=-1", "limit=1e9", "limit=", "after=x", "page=1", "limit=1&limit=2"]
@@ -131,7 +113,7 @@ mod tests {
 
     #[test]
     fn an_id_has_one_spelling() {
-        let is_taken = |id: &str| parse::<crate::session::SessionId>(&format!("after={id}")).is_ok();
+        let is_taken = |id: &str| parse::<Page<crate::session::SessionId>>(&format!("after={id}")).is_ok();
         assert!(is_taken("01a1fc6f-48d0-717a-ac6b-fd36c79547f2"));
         for other in [
             "01a1fc6f48d0717aac6bfd36c79547f2",

@@ -6,7 +6,7 @@ use lettre::message::{Mailbox, MultiPart};
 use zeroize::Zeroizing;
 
 use super::template::Wording;
-use super::{Failure, Letter};
+use super::{Failure, Letter, Notice};
 use crate::clock::Timestamp;
 use crate::config::{MailConfig, TOKEN_PLACE};
 
@@ -27,27 +27,12 @@ pub enum Template {
     ConfirmNewAddress,
     /// Somebody may open an account.
     Invitation,
-    /// A notice.
-    PasswordChanged,
-    /// A notice, to the former address.
-    EmailChanged,
-    /// A notice; with a token by which the account is brought back, if its user may.
-    AccountDeleted,
-    /// A notice.
-    NewSignIn,
-    /// A notice.
-    SessionEnded,
-    /// A notice.
-    FactorAdded,
-    /// A notice.
-    FactorRemoved,
-    /// A notice.
-    RecoveryCodeUsed,
+    /// Something happened.
+    Notice(Notice),
 }
 
 impl Template {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
+    const REQUESTS: [Self; 7] = [
         Self::VerifyEmail,
         Self::AlreadyRegistered,
         Self::ResetPassword,
@@ -55,15 +40,12 @@ impl Template {
         Self::ConfirmOldAddress,
         Self::ConfirmNewAddress,
         Self::Invitation,
-        Self::PasswordChanged,
-        Self::EmailChanged,
-        Self::AccountDeleted,
-        Self::NewSignIn,
-        Self::SessionEnded,
-        Self::FactorAdded,
-        Self::FactorRemoved,
-        Self::RecoveryCodeUsed,
     ];
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::REQUESTS.into_iter().chain(Notice::ALL.map(Self::Notice))
+    }
 
     /// The name of its files.
     pub const fn as_str(self) -> &'static str {
@@ -75,14 +57,7 @@ impl Template {
             Self::ConfirmOldAddress => "confirm_old_address",
             Self::ConfirmNewAddress => "confirm_new_address",
             Self::Invitation => "invitation",
-            Self::PasswordChanged => "password_changed",
-            Self::EmailChanged => "email_changed",
-            Self::AccountDeleted => "account_deleted",
-            Self::NewSignIn => "new_sign_in",
-            Self::SessionEnded => "session_ended",
-            Self::FactorAdded => "factor_added",
-            Self::FactorRemoved => "factor_removed",
-            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::Notice(notice) => notice.as_str(),
         }
     }
 
@@ -93,15 +68,8 @@ impl Template {
             Self::ResetPassword | Self::ChoosePassword => Some(Link::ResetPassword),
             Self::ConfirmOldAddress | Self::ConfirmNewAddress => Some(Link::ChangeEmail),
             Self::Invitation => Some(Link::Invitation),
-            Self::AccountDeleted => Some(Link::RestoreAccount),
-            Self::AlreadyRegistered
-            | Self::PasswordChanged
-            | Self::EmailChanged
-            | Self::NewSignIn
-            | Self::SessionEnded
-            | Self::FactorAdded
-            | Self::FactorRemoved
-            | Self::RecoveryCodeUsed => None,
+            Self::AlreadyRegistered => None,
+            Self::Notice(notice) => (notice == Notice::AccountDeleted).then_some(Link::RestoreAccount),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod courier;
 mod destination;
 mod folder;
 mod message;
+mod notice;
 pub(crate) mod outbox;
 mod smtp;
 mod store;
@@ -21,6 +22,7 @@ pub use destination::Destination;
 pub(crate) use destination::sender;
 pub(crate) use message::{Link, Message};
 pub use message::{Parcel, Template};
+pub use notice::Notice;
 pub use outbox::Outbox;
 pub(crate) use outbox::{Kind, Letter};
 

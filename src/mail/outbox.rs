@@ -10,7 +10,7 @@ use std::time::Duration;
 use diesel::QueryResult;
 use tokio::sync::Notify;
 
-use super::store;
+use super::{Notice, store};
 use crate::account::UserId;
 use crate::account::email::Email;
 use crate::clock::Timestamp;
@@ -37,42 +37,20 @@ pub(crate) enum Kind {
     ConfirmNewAddress,
     /// A token to register with.
     Invitation,
-    /// A notice.
-    PasswordChanged,
-    /// A notice to the former address.
-    EmailChanged,
-    /// A notice, with a token by which the account is brought back if its user is named.
-    AccountDeleted,
-    /// A notice: an account was logged in to from where it never was.
-    NewSignIn,
-    /// A notice: two parties held a session.
-    SessionEnded,
-    /// A notice.
-    FactorAdded,
-    /// A notice.
-    FactorRemoved,
-    /// A notice.
-    RecoveryCodeUsed,
+    /// Something happened.
+    Notice(Notice),
     /// Of another release: it is passed over.
     Unknown,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const REQUESTS: [Self; 6] = [
         Self::VerifyEmail,
         Self::RegisteredAgain,
         Self::ResetPassword,
         Self::ConfirmOldAddress,
         Self::ConfirmNewAddress,
         Self::Invitation,
-        Self::PasswordChanged,
-        Self::EmailChanged,
-        Self::AccountDeleted,
-        Self::NewSignIn,
-        Self::SessionEnded,
-        Self::FactorAdded,
-        Self::FactorRemoved,
-        Self::RecoveryCodeUsed,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -83,35 +61,19 @@ impl Kind {
             Self::ConfirmOldAddress => "confirm_old_address",
             Self::ConfirmNewAddress => "confirm_new_address",
             Self::Invitation => "invitation",
-            Self::PasswordChanged => "password_changed",
-            Self::EmailChanged => "email_changed",
-            Self::AccountDeleted => "account_deleted",
-            Self::NewSignIn => "new_sign_in",
-            Self::SessionEnded => "session_ended",
-            Self::FactorAdded => "factor_added",
-            Self::FactorRemoved => "factor_removed",
-            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::Notice(notice) => notice.as_str(),
             Self::Unknown => "unknown",
         }
     }
 
     pub(super) fn from_column(text: &str) -> Self {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).unwrap_or(Self::Unknown)
+        let mut all = Self::REQUESTS.into_iter().chain(Notice::ALL.map(Self::Notice));
+        all.find(|kind| kind.as_str() == text).unwrap_or(Self::Unknown)
     }
 
     /// Whether one that waits is enough. Each notice tells of something that happened.
     fn waits_once(self) -> bool {
-        !matches!(
-            self,
-            Self::PasswordChanged
-                | Self::EmailChanged
-                | Self::AccountDeleted
-                | Self::NewSignIn
-                | Self::SessionEnded
-                | Self::FactorAdded
-                | Self::FactorRemoved
-                | Self::RecoveryCodeUsed
-        )
+        !matches!(self, Self::Notice(_))
     }
 
     /// Whether anybody who knows an address can ask for it.
@@ -158,8 +120,24 @@ impl Outbox {
         self.put_from(tx, kind, user, email, None)
     }
 
-    /// The same for a notice that says where something was done from.
-    pub(crate) fn put_from(
+    /// Has a user told of something.
+    pub(crate) fn tell(&self, tx: &mut Tx<'_>, notice: Notice, user: UserId, email: &str) -> QueryResult<()> {
+        self.put(tx, Kind::Notice(notice), Some(user), email)
+    }
+
+    /// The same, and where it was done from.
+    pub(crate) fn tell_from(
+        &self,
+        tx: &mut Tx<'_>,
+        notice: Notice,
+        user: UserId,
+        email: &str,
+        address: Option<IpAddr>,
+    ) -> QueryResult<()> {
+        self.put_from(tx, Kind::Notice(notice), Some(user), email, address)
+    }
+
+    fn put_from(
         &self,
         tx: &mut Tx<'_>,
         kind: Kind,
@@ -170,7 +148,11 @@ impl Outbox {
         if !self.is_open() {
             return Ok(());
         }
-        let key = Email::parse(email).map_or_else(|_| email.to_owned(), |email| email.key().to_owned());
+        let parsed = Email::parse(email);
+        if parsed.as_ref().is_ok_and(Email::reaches_nobody) {
+            return Ok(());
+        }
+        let key = parsed.map_or_else(|_| email.to_owned(), |email| email.key().to_owned());
         let user_part = user.map(|user| user.to_string()).unwrap_or_default();
         let once_key = kind.waits_once().then(|| format!("{} {user_part} {key}", kind.as_str()));
         let address = address.map(|address| address.to_string());

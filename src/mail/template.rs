@@ -36,7 +36,7 @@ macro_rules! built_in {
     };
 }
 
-const BUILT_IN: [(&str, &str); 30] = built_in![
+const BUILT_IN: [(&str, &str); 36] = built_in![
     "verify_email",
     "already_registered",
     "reset_password",
@@ -51,7 +51,10 @@ const BUILT_IN: [(&str, &str); 30] = built_in![
     "session_ended",
     "factor_added",
     "factor_removed",
-    "recovery_code_used"
+    "recovery_code_used",
+    "api_key_created",
+    "api_key_handed_out",
+    "api_key_revoked"
 ];
 
 impl Templates {
@@ -69,7 +72,7 @@ impl Templates {
             replace(&mut environment, folder)?;
         }
         let templates = Self { environment };
-        for template in Template::ALL {
+        for template in Template::all() {
             templates.try_out(template)?;
         }
         Ok(templates)

@@ -14,7 +14,7 @@ use crate::audit::{self, Event, FactorFailure};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::http::origin::Origin;
-use crate::mail::{Kind, Outbox};
+use crate::mail::{Notice, Outbox};
 
 /// A code that was looked at; whether it is still to be used is not known yet.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ pub(super) fn note_recovery_code(
     from: &Origin,
 ) -> QueryResult<()> {
     let left = store::count_recovery_codes(tx, user)?;
-    outbox.put(tx, Kind::RecoveryCodeUsed, Some(user), email)?;
+    outbox.tell(tx, Notice::RecoveryCodeUsed, user, email)?;
     audit::record(tx, from, &Event::RecoveryCodeUsed { user, left })
 }
 

@@ -9,8 +9,6 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel::QueryResult;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -22,12 +20,10 @@ use crate::db::types::bytes_column;
 use crate::field::{FromField, Invalid};
 use crate::random;
 use crate::session::open::Terms;
+use crate::token_text;
 
 const PREFIX: &str = "sgm_";
 const SECRET_BYTES: usize = 32;
-const CHECKSUM_BYTES: usize = 4;
-const TOKEN_BYTES: usize = SECRET_BYTES + CHECKSUM_BYTES;
-const TEXT_BYTES: usize = PREFIX.len() + TOKEN_BYTES * 4 / 3;
 /// Long enough to find the phone.
 const TTL: Duration = Duration::from_secs(5 * 60);
 /// The last of so many wrong codes ends it.
@@ -44,23 +40,12 @@ impl ChallengeToken {
 
     /// Reads a token; `None` for whatever is not byte for byte what [`ChallengeToken::to_text`] wrote.
     pub fn parse(text: &str) -> Option<Self> {
-        let encoded = text.strip_prefix(PREFIX).filter(|_| text.len() == TEXT_BYTES)?;
-        let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
-        let length = URL_SAFE_NO_PAD.decode_slice(encoded, bytes.as_mut_slice()).ok()?;
-        let (secret, checksum) = bytes.split_at(SECRET_BYTES);
-        let is_whole = length == TOKEN_BYTES && crc32fast::hash(secret).to_be_bytes() == checksum;
-        is_whole.then(|| Self(secret.try_into().expect("split at its length")))
+        token_text::read(PREFIX, text).map(|secret| Self(*secret))
     }
 
     /// The text that the client gets.
     pub fn to_text(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
-        bytes[..SECRET_BYTES].copy_from_slice(&self.0);
-        bytes[SECRET_BYTES..].copy_from_slice(&crc32fast::hash(&self.0).to_be_bytes());
-        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
-        text.push_str(PREFIX);
-        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
-        text
+        token_text::write(PREFIX, &[&self.0])
     }
 
     /// What its row is found by.
@@ -147,7 +132,7 @@ mod tests {
     fn a_token_survives_the_round_trip_and_prints_nothing() {
         let token = ChallengeToken::generate();
         let text = token.to_text();
-        assert_eq!(text.len(), TEXT_BYTES);
+        assert_eq!(text.len(), 52);
         assert!(ChallengeToken::parse(&text) == Some(token.clone()));
         assert!(token.digest() != ChallengeToken::generate().digest());
         assert_eq!(format!("{:?}", Pending { token }), "(challenge)");

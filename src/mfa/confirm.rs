@@ -27,7 +27,7 @@ use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
-use crate::mail::{Kind, Outbox};
+use crate::mail::{Notice, Outbox};
 use crate::session::{self, RevokedReason};
 use crate::throttle;
 use crate::throttle::bucket::Refusal;
@@ -115,7 +115,7 @@ fn succeed(
     // From here on no log-in is done with the password alone: one that is under way finds its user changed.
     accounts::set_second_factor(tx, user, true)?;
     session::revoke_others(tx, user, caller.session_id, RevokedReason::FactorAdded)?;
-    outbox.put(tx, Kind::FactorAdded, Some(user), email)?;
+    outbox.tell(tx, Notice::FactorAdded, user, email)?;
     audit::record(tx, from, &Event::FactorAdded { user, session: caller.session_id })?;
     Ok(true)
 }

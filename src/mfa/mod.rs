@@ -16,6 +16,7 @@ mod reauthenticate;
 pub mod recovery;
 pub mod recovery_codes;
 pub mod remove;
+pub mod reseal;
 pub mod reset;
 pub mod seal;
 pub mod status;

@@ -19,7 +19,7 @@ use crate::http::bearer::Account;
 use crate::http::body::Json;
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
-use crate::mail::Kind;
+use crate::mail::Notice;
 use crate::session::{self, RevokedReason};
 
 /// Answers 204; the recovery codes are void, too.
@@ -34,7 +34,7 @@ pub async fn handle(app: Data<App>, account: Account, from: Origin, Json(body): 
         super::forget(tx, id)?;
         accounts::set_second_factor(tx, id, false)?;
         session::revoke_others(tx, id, session, RevokedReason::FactorRemoved)?;
-        outbox.put(tx, Kind::FactorRemoved, Some(id), &email)?;
+        outbox.tell(tx, Notice::FactorRemoved, id, &email)?;
         audit::record(tx, &from, &Event::FactorRemoved { user: id, session: Some(session) })?;
         Ok(Ok(()))
     });

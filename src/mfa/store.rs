@@ -48,6 +48,37 @@ pub(super) fn find_factor(tx: &mut Tx<'_>, user: UserId) -> QueryResult<Option<F
     Ok(row.map(factor))
 }
 
+/// The next `limit` factors after `after`, by id.
+pub(super) fn list_factors(tx: &mut Tx<'_>, after: Option<FactorId>, limit: i64) -> QueryResult<Vec<Factor>> {
+    type Row = (FactorId, UserId, KeyId, Vec<u8>, Option<Timestamp>);
+    let query = totp_factors::table
+        .filter(totp_factors::id.gt(after.unwrap_or(FactorId::least(Timestamp::from_micros(0)))))
+        .order(totp_factors::id)
+        .limit(limit)
+        .select((
+            totp_factors::id,
+            totp_factors::user_id,
+            totp_factors::key_id,
+            totp_factors::sealed,
+            totp_factors::confirmed_at,
+        ));
+    let rows: Vec<Row> = on!(tx.conn, |c| query.load(c))?;
+    let factor =
+        |(id, user, key_id, bytes, confirmed_at)| Factor { id, user, sealed: Sealed { key_id, bytes }, confirmed_at };
+    Ok(rows.into_iter().map(factor).collect())
+}
+
+/// Puts a secret that is sealed anew in the place of the one that was opened; tells whether it was still there.
+pub(super) fn replace_sealed(tx: &mut Tx<'_>, id: FactorId, opened: &Sealed, renewed: &Sealed) -> QueryResult<bool> {
+    let same = totp_factors::table
+        .find(id)
+        .filter(totp_factors::key_id.eq(opened.key_id))
+        .filter(totp_factors::sealed.eq(&opened.bytes));
+    let set = (totp_factors::key_id.eq(renewed.key_id), totp_factors::sealed.eq(&renewed.bytes));
+    let update = diesel::update(same).set(set);
+    Ok(on!(tx.conn, |c| update.execute(c))? == 1)
+}
+
 /// Puts an unconfirmed factor in the place of the one that may wait; tells whether none that counts was in the way.
 pub(super) fn replace_unconfirmed(tx: &mut Tx<'_>, user: UserId, sealed: &Sealed) -> QueryResult<bool> {
     let waiting =

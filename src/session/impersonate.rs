@@ -3,7 +3,7 @@
 //! It is short, has no refresh token, and hangs on the session of the administrator: whatever ends that, or what makes them one,
 //! ends this with it ([`caller`](super::caller)). Nobody acts for an administrator: their rights are not to be had this way.
 //!
-//! Owns: sessions.  Emits: ImpersonationBegun.
+//! Owns: sessions.  Emits: ImpersonationBegun, DisablingEnded.
 
 use std::time::Duration;
 
@@ -50,6 +50,10 @@ pub(crate) fn begin(
     }
     if !user.is_active {
         return Ok(Err(Error::UserDisabled));
+    }
+    // As a log-in does: a session is looked at together with what the row says.
+    if accounts::end_disabling(tx, id)? {
+        audit::record(tx, by.origin(), &Event::DisablingEnded { user: id })?;
     }
     let Some(until) = store::find_expiry(tx, admin_session, admin)? else { return Ok(Err(Error::InvalidToken)) };
     let expires_at = (tx.now + ttl).min(until);

@@ -10,6 +10,7 @@ use super::store::{self, Listed};
 use crate::account::UserId;
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::db::Db;
 use crate::error::Result;
 use crate::http::bearer::AccountOrActor;
 use crate::http::openapi::{Operation, Tag};
@@ -18,18 +19,18 @@ use crate::http::query::Page;
 /// One of the caller's sessions.
 #[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct SessionItem {
-    id: SessionId,
+    pub(crate) id: SessionId,
     /// Whether it is the one that asks.
     current: bool,
-    client_id: String,
-    label: Option<String>,
+    pub(crate) client_id: String,
+    pub(crate) label: Option<String>,
     created_at: Timestamp,
     /// The log-in or the last refresh.
-    last_used_at: Timestamp,
+    pub(crate) last_used_at: Timestamp,
     /// When it ends unless it is refreshed before.
-    expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
     /// Where the log-in came from.
-    address: Option<String>,
+    pub(crate) address: Option<String>,
     user_agent: Option<String>,
     /// The administrator who acts for the user in it; absent in the user's own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,9 +40,9 @@ pub(crate) struct SessionItem {
 /// A page of sessions, newest first.
 #[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct SessionPage {
-    sessions: Vec<SessionItem>,
+    pub(crate) sessions: Vec<SessionItem>,
     /// The `after` of the next page; `null` on the last.
-    next: Option<SessionId>,
+    pub(crate) next: Option<SessionId>,
 }
 
 /// Answers 200 with a page.
@@ -50,20 +51,19 @@ pub async fn handle(
     AccountOrActor { caller, .. }: AccountOrActor,
     page: Page<SessionId>,
 ) -> Result<HttpResponse> {
-    let page = page_of(&app, caller.user_id, page, Some(caller.session_id)).await?;
+    let page = page_of(&app.db, caller.user_id, page, Some(caller.session_id)).await?;
     Ok(HttpResponse::Ok().json(page))
 }
 
 /// A page of a user's sessions; `current` is the one that asks, if it is one of theirs.
 pub(crate) async fn page_of(
-    app: &App,
+    db: &Db,
     user: UserId,
     page: Page<SessionId>,
     current: Option<SessionId>,
 ) -> Result<SessionPage> {
     let Page { after, limit } = page;
-    let mut listed =
-        app.db.read("session.list", move |tx| store::list_live(tx, user, after, i64::from(limit) + 1)).await?;
+    let mut listed = db.read("session.list", move |tx| store::list_live(tx, user, after, i64::from(limit) + 1)).await?;
     let more = listed.len() > usize::from(limit);
     listed.truncate(usize::from(limit));
     let next = if more { listed.last().map(|last| last.id) } else { None };

@@ -31,7 +31,7 @@ use crate::hasher::{self, Verdict};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
-use crate::mail::{Kind, Outbox};
+use crate::mail::{Notice, Outbox};
 use crate::mfa;
 use crate::throttle;
 use crate::throttle::bucket::Refusal;
@@ -189,7 +189,7 @@ pub(crate) fn tell_of_strange_place(
         return Ok(());
     }
     let Opened { user, .. } = opened;
-    outbox.put_from(tx, Kind::NewSignIn, Some(user.id), &user.email, from.address)
+    outbox.tell_from(tx, Notice::NewSignIn, user.id, &user.email, from.address)
 }
 
 type Looked = Result<(Admitted, Option<Credentials>), Refusal>;

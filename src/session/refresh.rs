@@ -29,7 +29,7 @@ use crate::http::body::{MaybeJson, request_body};
 use crate::http::cookie;
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
-use crate::mail::{Kind, Outbox};
+use crate::mail::{Notice, Outbox};
 use crate::token::issue::Tokens;
 
 request_body! {
@@ -244,7 +244,7 @@ pub(super) fn end_reused(tx: &mut Tx<'_>, locked: &Locked, outbox: &Outbox, from
     if outbox.is_open()
         && let Some(email) = accounts::find_email(tx, locked.user_id)?
     {
-        outbox.put(tx, Kind::SessionEnded, Some(locked.user_id), &email)?;
+        outbox.tell(tx, Notice::SessionEnded, locked.user_id, &email)?;
     }
     let event = Event::TokenReused { user: locked.user_id, session: locked.id, generation: locked.generation };
     audit::record(tx, from, &event)

@@ -4,8 +4,6 @@
 //! so that a client's bug never looks like theft. Tokens in clear and their digests are different types; only digests
 //! are stored.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -13,15 +11,15 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::db::types::bytes_column;
 use crate::random;
+use crate::token_text;
 
 /// What every refresh token begins with, for the eyes of secret scanners.
 pub const PREFIX: &str = "sgr_";
 const HANDLE_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
-const CHECKSUM_BYTES: usize = 4;
-const TOKEN_BYTES: usize = HANDLE_BYTES + SECRET_BYTES + CHECKSUM_BYTES;
-/// Bytes of a token as text: 4 of prefix and 52 in base64url.
-pub const TEXT_BYTES: usize = PREFIX.len() + (TOKEN_BYTES * 4).div_ceil(3);
+const BODY_BYTES: usize = HANDLE_BYTES + SECRET_BYTES;
+/// Bytes of a token as text: 4 of prefix and 70 in base64url.
+pub const TEXT_BYTES: usize = token_text::text_bytes(PREFIX, BODY_BYTES);
 /// Separates this use of HMAC-SHA256 from any other.
 const SUCCESSOR_CONTEXT: &[u8] = b"signet refresh";
 
@@ -47,13 +45,7 @@ impl RefreshToken {
     /// # Errors
     /// [`Mangled`].
     pub fn parse(text: &str) -> Result<Self, Mangled> {
-        let encoded = text.strip_prefix(PREFIX).filter(|_| text.len() == TEXT_BYTES).ok_or(Mangled)?;
-        let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
-        let length = URL_SAFE_NO_PAD.decode_slice(encoded, bytes.as_mut_slice()).map_err(|_| Mangled)?;
-        let (body, checksum) = bytes.split_at(HANDLE_BYTES + SECRET_BYTES);
-        if length != TOKEN_BYTES || crc32fast::hash(body).to_be_bytes() != checksum {
-            return Err(Mangled);
-        }
+        let body = token_text::read::<BODY_BYTES>(PREFIX, text).ok_or(Mangled)?;
         let (handle, secret) = body.split_at(HANDLE_BYTES);
         Ok(Self {
             handle: handle.try_into().expect("split at its length"),
@@ -63,15 +55,7 @@ impl RefreshToken {
 
     /// The text that the client keeps.
     pub fn to_text(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
-        bytes[..HANDLE_BYTES].copy_from_slice(&self.handle);
-        bytes[HANDLE_BYTES..HANDLE_BYTES + SECRET_BYTES].copy_from_slice(&self.secret);
-        let checksum = crc32fast::hash(&bytes[..HANDLE_BYTES + SECRET_BYTES]);
-        bytes[HANDLE_BYTES + SECRET_BYTES..].copy_from_slice(&checksum.to_be_bytes());
-        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
-        text.push_str(PREFIX);
-        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
-        text
+        token_text::write(PREFIX, &[&self.handle, &self.secret])
     }
 
     /// The token that follows this one under `nonce`: the same for whoever presents this token while the row keeps that

@@ -18,7 +18,6 @@ use crate::audit::kinds::PublicType;
 use crate::audit::{EventId, WebhookChange};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::field::{FromField, Invalid};
 use crate::http::bearer::Admin;
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::openapi::{Operation, Tag};
@@ -126,15 +125,6 @@ pub fn describe_test() -> Operation {
         .in_path::<EndpointId>("id", "The endpoint's id.")
         .answers::<Put>(StatusCode::ACCEPTED, "It will be sent; the list of deliveries shows what becomes of it.")
         .refuses([Error::NotFound])
-}
-
-impl FromField for EventId {
-    fn from_text(text: String) -> Result<Self, Invalid> {
-        text.parse().map_err(|_| Invalid::new("malformed", "this is not an id"))
-    }
-    fn schema() -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "format": "uuid"})
-    }
 }
 
 request_body! {

@@ -1,5 +1,7 @@
 //! `GET /v1/admin/webhooks` and `POST /v1/admin/webhooks` — whom Signet tells.
 //!
+//! An `Idempotency-Key` lets the creation be sent again, and be answered with the same secret.
+//!
 //! Emits: WebhookManaged.
 
 use actix_web::HttpResponse;
@@ -17,7 +19,8 @@ use crate::clock::Timestamp;
 use crate::error::{Error, FieldError, Result};
 use crate::field::Text;
 use crate::http::bearer::Admin;
-use crate::http::body::{Json, request_body};
+use crate::http::body::request_body;
+use crate::http::idempotency::{Answer, Idempotent, Repeat};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::http::query::Page;
@@ -102,29 +105,36 @@ pub(super) struct EndpointWithSecret {
 }
 
 /// Answers 201 with the endpoint and its secret.
-pub async fn create(app: Data<App>, admin: Admin, from: Origin, Json(body): Json<Request>) -> Result<HttpResponse> {
+pub async fn create(
+    app: Data<App>,
+    Admin { caller, .. }: Admin,
+    from: Origin,
+    Idempotent { body, repeat }: Idempotent<Request>,
+) -> Result<HttpResponse> {
     let url = accept(&app, &body.url)?;
     let (description, types) = (body.description.map(Text::into_string), body.event_types.to_column());
     let secret = EndpointSecret::generate();
-    let (text, by, now) = (secret.to_text().to_string(), admin.caller, app.clock.now());
-    let created = app
-        .db
-        .tx("webhook.create", move |tx| {
+    let created = app.db.tx("webhook.create", move |tx| {
+        repeat.once(tx, caller.user_id, |tx| {
             let id = store::insert_endpoint(tx, &url, description.as_deref(), &types, &secret)?;
-            record(tx, &from, &by, id, WebhookChange::Created)?;
-            store::find_endpoint(tx, id)
+            record(tx, &from, &caller, id, WebhookChange::Created)?;
+            let Some(endpoint) = store::find_endpoint(tx, id)? else { return Ok(Err(Error::Internal)) };
+            let (endpoint, secret) = (EndpointItem::of(endpoint, tx.now), secret.to_text().to_string());
+            Ok(Ok(Answer::created(None, &EndpointWithSecret { endpoint, secret })))
         })
-        .await?;
+    });
+    let answer = created.await??;
     app.webhooks.ring();
-    let endpoint = EndpointItem::of(created.ok_or(Error::Internal)?, now);
-    Ok(HttpResponse::Created().json(EndpointWithSecret { endpoint, secret: text }))
+    Ok(answer.into_response())
 }
 
 /// What the API description says.
 pub fn describe_create() -> Operation {
     Operation::new(Tag::Admin, "create_webhook", "Have an endpoint told of what happens")
         .json::<Request>()
+        .reads_header("Idempotency-Key", "A UUID: the same request with it is answered as before, for a day.")
         .answers::<EndpointWithSecret>(StatusCode::CREATED, "The endpoint, with its secret, which is not shown again.")
+        .refuses(Repeat::refusals())
 }
 
 /// The URL, if messages may go there.

@@ -129,9 +129,18 @@ const ANSWERS: &[(&str, &str, Statuses)] = &[
     ("POST", "/v1/admin/users/{id}/disable", administrator(200)),
     ("POST", "/v1/admin/users/{id}/enable", administrator(200)),
     ("POST", "/v1/admin/users/{id}/reset-password", administrator(200)),
+    // Who was not deleted is not brought back.
+    ("POST", "/v1/admin/users/{id}/restore", administrator(404)),
+    ("POST", "/v1/admin/users/{id}/reset-mfa", administrator(200)),
+    ("GET", "/v1/admin/users/{id}/api-keys", administrator(200)),
+    ("POST", "/v1/admin/users/{id}/api-keys", administrator(201)),
+    ("DELETE", "/v1/admin/users/{id}/api-keys", administrator(200)),
+    ("DELETE", "/v1/admin/users/{id}/api-keys/{key}", administrator(204)),
+    ("POST", "/v1/admin/users/{id}/api-keys/{key}/rotate", administrator(200)),
     ("POST", "/v1/admin/users/{id}/impersonate", administrator(200)),
     ("POST", "/v1/admin/invitations", administrator(200)),
     ("GET", "/v1/admin/statistics", administrator(200)),
+    ("GET", "/v1/admin/roles", administrator(200)),
     ("GET", "/v1/admin/keys", administrator(200)),
     ("GET", "/v1/admin/audit", administrator(200)),
     // Nothing is sealed yet.
@@ -176,6 +185,8 @@ struct World<'s> {
     key_id: String,
     /// Somebody else, whom administrators administer.
     somebody: String,
+    /// A key of theirs.
+    key_of_somebody: String,
     /// Tells the addresses of this world from those of any other.
     number: usize,
 }
@@ -190,7 +201,9 @@ impl World<'_> {
 fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
     let anonymous = server.client();
     let email = |name: &str| format!("{name}{number}@example.com");
-    let somebody = anonymous.register(&email("somebody")).text_at("/user/id");
+    let somebody = anonymous.register(&email("somebody"));
+    let key_of_somebody =
+        anonymous.bearer(&somebody.access_token()).post("/v1/auth/api-keys", &json!({"name": "x", "scope": "read"}));
     let nothing = || "00000000-0000-0000-0000-000000000000".to_owned();
     let mut world = World {
         server,
@@ -199,7 +212,8 @@ fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
         subject_token: None,
         sid: nothing(),
         key_id: nothing(),
-        somebody,
+        somebody: somebody.text_at("/user/id"),
+        key_of_somebody: key_of_somebody.expect(201).text_at("/id"),
         number,
     };
     match actor {
@@ -271,8 +285,8 @@ fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
 }
 
 fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
-    let World { client, server, refresh_token, sid, key_id, somebody, .. } = world;
-    let of_somebody = path.replace("{id}", somebody);
+    let World { client, server, refresh_token, sid, key_id, somebody, key_of_somebody, .. } = world;
+    let of_somebody = path.replace("{id}", somebody).replace("{key}", key_of_somebody);
     let answer = match (method, path) {
         ("POST", "/v1/auth/register") => client.post(path, &json!({"email": world.email("new"), "password": PASSWORD})),
         ("POST", "/v1/auth/login") => {
@@ -321,6 +335,7 @@ fn call(world: &World<'_>, method: &str, path: &str) -> u16 {
         ("POST", "/v1/admin/users" | "/v1/admin/invitations") => {
             client.post(path, &json!({"email": world.email("new")}))
         }
+        ("POST", "/v1/admin/users/{id}/api-keys") => client.post(&of_somebody, &json!({"name": "x", "scope": "read"})),
         ("GET", _) if path.starts_with("/v1/admin/users/") => client.get(&of_somebody),
         ("POST", _) if path.starts_with("/v1/admin/users/") => client.post_empty(&of_somebody),
         ("PATCH", _) if path.starts_with("/v1/admin/users/") => client.patch(&of_somebody, &json!({"name": "New"})),

@@ -15,7 +15,10 @@ impl World {
         let limits = Limits::at(self.server.clock.now(), &self.server.config);
         block_on(async {
             let mut leader = self.db.lead(cleanup::LOCK).await.expect("reached").expect("nobody else is at it");
-            cleanup::sweep(&mut leader, limits, &Metrics::default()).await.expect("sweeps").audit_events
+            cleanup::sweep(&mut leader, limits, &Metrics::default())
+                .await
+                .expect("sweeps")
+                .of(cleanup::Table::AuditEvents)
         })
     }
 }

@@ -60,4 +60,43 @@ on_both! {
         place.succeed(&["users", "disable", "root@example.com"]);
         place.succeed(&["users", "set-role", "root@example.com", "user"]);
     }
+
+    fn an_operator_names_a_user_vouches_for_them_and_sees_their_sessions(backend) {
+        let server = Server::start_on_system_clock(backend, |_| {});
+        let place = Place::on(&server.config.database.url.0);
+        let session = server.client().register("ada@example.com");
+        let shown = || -> Value { serde_json::from_str(&place.succeed(&["users", "show", "ada@example.com"])).expect("JSON") };
+        place.succeed(&["users", "set-name", "ada@example.com", " Ada "]);
+        place.succeed(&["users", "set-verified", "ada@example.com", "true"]);
+        assert_eq!((&shown()["name"], &shown()["is_verified"]), (&json!("Ada"), &json!(true)));
+        place.succeed(&["users", "set-name", "ada@example.com"]);
+        place.succeed(&["users", "set-verified", "ada@example.com", "false"]);
+        assert_eq!((&shown()["name"], &shown()["is_verified"]), (&Value::Null, &json!(false)));
+        assert_eq!(server.audited("user_updated"), 4);
+        assert_eq!(place.fail(&["users", "set-name", "ada@example.com", " "]), "this field must not be blank");
+        assert_eq!(place.fail(&["users", "set-name", "eve@example.com", "Eve"]), "there is no such user");
+
+        let id = session.text_at("/user/id");
+        let listed: Value = serde_json::from_str(&place.succeed(&["sessions", "list", &id, "--json"])).expect("one line of JSON");
+        let sid = crate::support::token::decode(&session.access_token()).1["sid"].clone();
+        assert_eq!((&listed["id"], &listed["address"]), (&sid, &json!("127.0.0.1")));
+        assert!(place.succeed(&["sessions", "list", "ada@example.com"]).contains("  signet  127.0.0.1  used 20"));
+        assert_eq!(place.succeed(&["sessions", "end", &id]), "1 session(s) ended\n");
+        assert_eq!(place.succeed(&["sessions", "list", &id]), "");
+        assert_eq!(place.fail(&["sessions", "list", "nobody@example.com"]), "there is no such user");
+    }
+
+    fn an_operator_sees_the_roles_and_the_statistics_that_administrators_see(backend) {
+        let server = Server::start_on_system_clock(backend, |_| {});
+        let place = Place::on(&server.config.database.url.0).with("SIGNET_ROLES__EDITOR", "read write");
+        server.client().register("ada@example.com");
+        let json = |arguments: &[&str]| -> Value { serde_json::from_str(&place.succeed(arguments)).expect("JSON") };
+        let counted = json(&["statistics"]);
+        assert_eq!((&counted["users"]["count"], &counted["sessions"]["live"]), (&json!(1), &json!(1)));
+        let roles = json(&["roles", "--json"]);
+        assert_eq!((&roles["of_everybody"], &roles["roles"][1]), (&json!("account"), &json!({"role": "editor", "scope": "read write"})));
+        let lines = place.succeed(&["roles"]);
+        let words: Vec<Vec<&str>> = lines.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words, [vec!["ROLE", "SCOPE"], vec!["(everybody)", "account"], vec!["admin", "admin"], vec!["editor", "read", "write"], vec!["user", "-"]]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::api::api_key::{exchange_at, make_key};
 use crate::support::program::Place;
-use crate::support::{Backend, PASSWORD, json, on_both, token};
+use crate::support::{Backend, PASSWORD, Value, json, on_both, token};
 
 on_both! {
     fn a_service_has_a_key_and_no_password(backend) {
@@ -33,6 +33,34 @@ on_both! {
         assert_eq!(place.succeed(&["api-keys", "revoke", "backup@example.com", &id]).trim(), "1 API key(s) revoked");
         assert_eq!(place.fail(&["api-keys", "revoke", "backup@example.com", &id]), "there is no such key");
         exchange_at(&client, &key, &[]).expect_oauth(400, "invalid_request");
+    }
+
+    fn an_operator_rotates_the_key_of_a_service(backend) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = Place::ready(&backend.database(dir.path())).with("SIGNET_ROLES__BACKUP", "orders:read");
+        let created = place.succeed(&["users", "create", "backup@service.invalid", "--service", "--role", "backup"]);
+        let user = created.split("  ").next().expect("an id").to_owned();
+        let create = ["api-keys", "create", &user, "--name", "nightly", "--scope", "orders:read"];
+        let key = place.succeed(&create).trim().to_owned();
+        let listed: Value = serde_json::from_str(&place.succeed(&["api-keys", "list", &user, "--json"])).expect("one line of JSON");
+        let id = listed["id"].as_str().expect("an id").to_owned();
+        assert_eq!(place.fail(&["api-keys", "rotate", "nobody@example.com", &id]), "there is no such key");
+        assert!(place.fail(&["api-keys", "rotate", &user, &id, "--overlap", "8d"]).contains("at most 7 days"));
+
+        let service = place.serve();
+        let client = service.client();
+        let second = place.succeed(&["api-keys", "rotate", &user, &id]).trim().to_owned();
+        assert!(second.starts_with(&key[..12]) && second != key, "it begins as before");
+        exchange_at(&client, &second, &[]).expect(200);
+        exchange_at(&client, &key, &[]).expect(200);
+        let third = place.succeed(&["api-keys", "rotate", &user, &id, "--overlap", "0s", "--expires-in", "2h"]);
+        exchange_at(&client, third.trim(), &[]).expect(200);
+        for over in [&key, &second] {
+            exchange_at(&client, over, &[]).expect_oauth(400, "invalid_request");
+        }
+        place.succeed(&["users", "disable", "backup@service.invalid"]);
+        assert_eq!(place.fail(&["api-keys", "rotate", &user, &id]), "the user is disabled");
+        assert_eq!(place.fail(&create), "the user is disabled");
     }
 
     fn an_operator_ends_all_keys_of_a_user(backend) {

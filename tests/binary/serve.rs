@@ -87,7 +87,7 @@ fn a_database_that_cannot_be_used_is_one_line_without_its_password() {
     let nowhere = Place::ready_on_sqlite().with("SIGNET_DATABASE__URL", "sqlite:nowhere/signet.db");
     assert!(nowhere.fail(&["serve"]).starts_with("cannot reach the database sqlite:nowhere/signet.db: "));
     let empty = Place::ready_on_sqlite().with("SIGNET_DATABASE__URL", "sqlite:empty.db");
-    assert_eq!(empty.fail(&["serve"]), "the database sqlite:empty.db lacks 9 migration(s): run `signet migrate`");
+    assert_eq!(empty.fail(&["serve"]), "the database sqlite:empty.db lacks 10 migration(s): run `signet migrate`");
 }
 
 #[test]

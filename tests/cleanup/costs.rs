@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{DAY, World, copy_audit_event};
+use super::{DAY, Table, World, copy_audit_event};
 use crate::support::{Backend, on_both, say};
 
 fn rows() -> Option<usize> {
@@ -30,7 +30,7 @@ on_both! {
         let meanwhile = refreshing(&world, || removed = Some(world.sweep()));
         let took = begun.elapsed();
         let removed = removed.expect("it swept");
-        assert_eq!((removed.sessions, removed.audit_events), (count, count));
+        assert_eq!((removed.of(Table::Sessions), removed.of(Table::AuditEvents)), (count, count));
         assert!(meanwhile.len() > 10, "{} refreshes in {took:?}", meanwhile.len());
         if rows().is_some() {
             say(&format!(
@@ -86,7 +86,7 @@ fn report_walk(world: &World, sessions: usize) {
     world.copy_session(sessions - 1);
     let looking = world.metrics.database_transactions.with_label_values(&["cleanup.look_at_sessions"]);
     let (begun, looked_before) = (Instant::now(), looking.get_sample_sum());
-    assert_eq!(world.sweep().sessions, 0);
+    assert_eq!(world.sweep().of(Table::Sessions), 0);
     say(&format!(
         "{:?}: a walk over {} sessions took {:.1?}, of which {:.1} s in the database",
         world.backend,

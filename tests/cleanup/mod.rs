@@ -12,7 +12,7 @@ mod throttles;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use signet::cleanup::{self, Limits, Removed};
+use signet::cleanup::{self, Limits, Removed, Table};
 use signet::clock::Timestamp;
 use signet::config::Config;
 use signet::db::{Conn, Db};

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::time::Duration;
 
-use signet::cleanup::Removed;
+use signet::cleanup::{Removed, Table};
 use signet::config::Period;
 use signet::db::Conn;
 
@@ -44,7 +44,7 @@ on_both! {
                 }
             }
             execute(&mut prolonging, "COMMIT");
-            assert_eq!(sweeping.join().expect("ends"), Removed::NOTHING);
+            assert_eq!(sweeping.join().expect("ends"), Removed::default());
         });
         world.server.clock.advance(8 * DAY);
         world.server.client().refresh(&session.refresh_token()).expect(200);
@@ -103,7 +103,7 @@ on_both! {
                 met += 1;
             }
             assert!(met > 0, "they never met");
-            assert_eq!(sweeping.join().expect("ends").sessions, 4_001);
+            assert_eq!(sweeping.join().expect("ends").of(Table::Sessions), 4_001);
         });
         client_ends_all(&world, &session.access_token());
         assert_eq!(world.count("sessions WHERE revoked_at IS NULL"), 0);

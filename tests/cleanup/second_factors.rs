@@ -15,13 +15,13 @@ on_both! {
         assert_eq!(counts(), [2, 10, 1]);
         // As long as ended sessions are kept, for an instance whose clock is behind.
         world.server.clock.advance(DAY);
-        assert_eq!((world.sweep().second_factors, counts()), (0, [2, 10, 1]));
+        assert_eq!((world.sweep().of(Table::SecondFactors), counts()), (0, [2, 10, 1]));
         world.server.clock.advance(Duration::from_secs(300));
-        assert_eq!((world.sweep().second_factors, counts()), (1, [2, 10, 0]));
+        assert_eq!((world.sweep().of(Table::SecondFactors), counts()), (1, [2, 10, 0]));
         world.server.clock.advance(HOUR);
-        assert_eq!((world.sweep().second_factors, counts()), (1, [1, 10, 0]));
+        assert_eq!((world.sweep().of(Table::SecondFactors), counts()), (1, [1, 10, 0]));
         world.server.clock.advance(400 * DAY);
-        assert_eq!((world.sweep().second_factors, counts()), (0, [1, 10, 0]));
+        assert_eq!((world.sweep().of(Table::SecondFactors), counts()), (0, [1, 10, 0]));
         log_in(&world.server, &client, "ada@example.com", &phone);
         assert_eq!(world.metrics.purged_rows.with_label_values(&["second_factors"]).get(), 2);
     }

@@ -9,7 +9,7 @@ use signet::clock::Timestamp;
 use signet::config::Period;
 use signet::db::Conn;
 
-use super::{DAY, World};
+use super::{DAY, Table, World};
 use crate::support::{Backend, json, on_both, say};
 
 /// How a population lives.
@@ -55,7 +55,7 @@ on_both! {
             live(&world, &life, day, &mut kept);
             world.server.clock.advance(DAY);
             let gone = world.sweep();
-            removed += gone.sessions + gone.audit_events;
+            removed += gone.of(Table::Sessions) + gone.of(Table::AuditEvents);
             assert_nothing_overdue(&world, &life);
             let now = Stored::of(&world);
             let peak = if day < life.settled_after() { &mut settling } else { &mut settled };

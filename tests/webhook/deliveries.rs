@@ -185,7 +185,7 @@ on_both! {
         let sweep = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
             let limits = signet::cleanup::Limits::at(world.server.clock.now(), &world.server.config);
             let mut leader = db.lead(signet::cleanup::LOCK).await.expect("reached").expect("nobody else is at it");
-            signet::cleanup::sweep(&mut leader, limits, &metrics).await.expect("sweeps").webhook_deliveries
+            signet::cleanup::sweep(&mut leader, limits, &metrics).await.expect("sweeps").of(signet::cleanup::Table::WebhookDeliveries)
         });
         world.server.clock.advance(30 * 24 * HOUR - Duration::from_secs(1));
         assert_eq!(sweep(), 0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Who;
 use crate::account::UserId;
-use crate::account::deletion::{self, Deleted, LAST_ADMINISTRATOR};
+use crate::account::deletion::{self, Deleted};
 use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::db::Db;
@@ -16,7 +16,7 @@ use crate::mail::Outbox;
 /// Deletes an account; when everything of it goes, or nothing if it is gone already.
 ///
 /// # Errors
-/// [`Error::NotFound`], for a deleted account too; [`Error::Forbidden`] for the last administrator; or the database's.
+/// [`Error::NotFound`], for a deleted account too; [`Error::LastAdmin`]; or the database's.
 pub async fn delete(
     db: &Db,
     outbox: Outbox,
@@ -27,16 +27,15 @@ pub async fn delete(
     let who = who.into();
     let deleted = db
         .tx("account.delete", move |tx| {
-            let Some(id) = who.find(tx)? else { return Ok(Deleted::Gone) };
-            deletion::delete(tx, &outbox, id, &deletion::By::Other(by.user()), grace, by.origin())
+            let Some(id) = who.find(tx)? else { return Ok(Ok(Deleted::Gone)) };
+            deletion::delete(tx, &outbox, id, &deletion::By::Other(by.clone()), grace, by.origin())
         })
         .await?;
-    match deleted {
+    match deleted? {
         Deleted::Until(purge_at) => Ok(Some(purge_at)),
         Deleted::Purged => Ok(None),
         Deleted::Gone => Err(Error::NotFound),
         Deleted::Changed => Err(Error::Unavailable),
-        Deleted::LastAdministrator => Err(LAST_ADMINISTRATOR),
     }
 }
 

@@ -5,7 +5,7 @@
 use diesel::QueryResult;
 
 use super::Who;
-use super::last::may_lose_an_admin;
+use crate::account::last_admin::may_lose_an_admin;
 use crate::account::one_time::{self, Purpose};
 use crate::account::{UserId, change_email, deletion, store};
 use crate::audit::{self, Actor, Event};

@@ -2,7 +2,7 @@
 //! and the trail names who it was.
 //!
 //! An administrator cannot leave Signet without one: whatever would take the role, or the use of it, from the last is refused
-//! ([`last`]). An operator can: they have the database, and make another.
+//! (`account/last_admin.rs`). An operator can: they have the database, and make another.
 //!
 //! Owns: users.  Emits: UserCreated, RolesChanged, UserUpdated, UserDisabled, UserEnabled, UserDeleted, UserRestored, PasswordSet, PasswordResetForced,
 //! EmailChanged.
@@ -11,7 +11,6 @@ pub(crate) mod create;
 mod delete;
 mod disable;
 pub(crate) mod force_reset;
-mod last;
 mod set_password;
 mod update;
 

@@ -5,10 +5,10 @@
 use diesel::QueryResult;
 
 use super::Who;
-use super::last::may_lose_an_admin;
 use crate::access::role::Roles;
 use crate::account::change_email::confirm::{Replacement, put_in_force};
 use crate::account::email::Email;
+use crate::account::last_admin::may_lose_an_admin;
 use crate::account::{ManagedUser, UserId, search, store};
 use crate::audit::{self, Actor, Event};
 use crate::db::{Db, Tx};

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
-use crate::mail::{Kind, Outbox};
+use crate::mail::{Notice, Outbox};
 
 request_body! {
     /// What came by mail, to either address.
@@ -116,6 +116,6 @@ pub(in crate::account) fn put_in_force(
     }
     store::call_off(tx, user)?;
     one_time::void(tx, user, &Purpose::OF_USERS)?;
-    outbox.put(tx, Kind::EmailChanged, Some(user), &before.email)?;
+    outbox.tell(tx, Notice::EmailChanged, user, &before.email)?;
     Ok(true)
 }

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 
-use super::{By, Deleted, LAST_ADMINISTRATOR};
+use super::{By, Deleted};
 use crate::account::change_password::{count_wrong, look};
 use crate::account::password::Password;
 use crate::app::App;
@@ -47,7 +47,6 @@ pub async fn handle(
     }
     match delete(&app, admitted, caller.user_id, By::Owner { checked, session }, from).await? {
         Deleted::Until(_) | Deleted::Purged => Ok(HttpResponse::NoContent().finish()),
-        Deleted::LastAdministrator => Err(LAST_ADMINISTRATOR),
         // As with any other change that came first: try again and see.
         Deleted::Changed => Err(Error::InvalidCredentials),
         Deleted::Gone => Err(Error::InvalidToken),
@@ -59,7 +58,7 @@ pub fn describe() -> Operation {
     Operation::new(Tag::Account, "delete_account", "Delete the caller's own account")
         .json::<Request>()
         .answers_nothing(StatusCode::NO_CONTENT, "Nobody can log in to the account, and every session has ended.")
-        .refuses([Error::InvalidCredentials, LAST_ADMINISTRATOR])
+        .refuses([Error::InvalidCredentials, Error::LastAdmin])
 }
 
 async fn delete(app: &App, admitted: Admitted, id: crate::account::UserId, by: By, from: Origin) -> Result<Deleted> {
@@ -72,5 +71,5 @@ async fn delete(app: &App, admitted: Admitted, id: crate::account::UserId, by: B
         })
         .await?;
     app.mail.outbox().ring();
-    deleted.map_err(|refusal| throttle::refuse(app, refusal))
+    deleted.map_err(|refusal| throttle::refuse(app, refusal))?
 }

@@ -18,15 +18,15 @@ use diesel::QueryResult;
 
 pub(super) use store::find_restorable;
 
-use super::store as accounts;
+use super::last_admin::{may_go, may_lose_an_admin};
 use super::{UserId, change_email, one_time};
 use crate::access::role::Roles;
-use crate::audit::{self, Event};
+use crate::audit::{self, Actor, Event};
 use crate::clock::Timestamp;
 use crate::db::Tx;
-use crate::error::Error;
+use crate::error::Result;
 use crate::http::origin::Origin;
-use crate::mail::{Kind, Outbox};
+use crate::mail::{Kind, Notice, Outbox};
 use crate::mfa;
 use crate::session::{self, RevokedReason, SessionId};
 use crate::throttle;
@@ -36,8 +36,8 @@ use crate::throttle;
 pub(crate) enum By {
     /// Its user, whose password was checked against this hash in this session.
     Owner { checked: String, session: SessionId },
-    /// Somebody else, by their right: an operator at the command line if no user is named.
-    Other(Option<UserId>),
+    /// Somebody else, by their right.
+    Other(Actor),
 }
 
 /// What became of it.
@@ -51,16 +51,10 @@ pub(crate) enum Deleted {
     Gone,
     /// It was changed while this was decided: its password, or its roles.
     Changed,
-    /// Nobody would be left to administer the service.
-    LastAdministrator,
 }
 
-/// The answer to whoever would leave nobody to administer the service.
-pub(crate) const LAST_ADMINISTRATOR: Error =
-    Error::Forbidden("this is the last administrator; make another one first (signet users set-role)");
-
 /// Deletes an account: every session ends, every token is void, where it was used from is forgotten, and its address is
-/// told. With no `grace` it is removed in the same transaction.
+/// told. With no `grace` it is removed in the same transaction. [`Error::LastAdmin`] if nobody would be left to administer.
 pub(crate) fn delete(
     tx: &mut Tx<'_>,
     outbox: &Outbox,
@@ -68,10 +62,15 @@ pub(crate) fn delete(
     by: &By,
     grace: Duration,
     from: &Origin,
-) -> QueryResult<Deleted> {
-    let Some(roles) = store::find_roles(tx, id)? else { return hasten(tx, id, by, grace, from) };
-    if roles.contains(Roles::ADMIN) && is_last_administrator(tx, id)? {
-        return Ok(Deleted::LastAdministrator);
+) -> QueryResult<Result<Deleted>> {
+    let Some(roles) = store::find_roles(tx, id)? else { return hasten(tx, id, by, grace, from).map(Ok) };
+    let admitted = match by {
+        By::Other(by) => may_lose_an_admin(tx, by, id)?,
+        By::Owner { .. } if roles.contains(Roles::ADMIN) => may_go(tx, id)?,
+        By::Owner { .. } => Ok(()),
+    };
+    if let Err(refusal) = admitted {
+        return Ok(Err(refusal));
     }
     let checked = match by {
         By::Owner { checked, .. } => Some(checked.as_str()),
@@ -79,7 +78,7 @@ pub(crate) fn delete(
     };
     let purge_at = tx.now + grace;
     let Some(email) = store::mark_deleted(tx, id, &roles, checked, purge_at)? else {
-        return Ok(Deleted::Changed);
+        return Ok(Ok(Deleted::Changed));
     };
     session::revoke_all(tx, id, RevokedReason::UserDeleted)?;
     throttle::forget_sources(tx, id)?;
@@ -88,13 +87,13 @@ pub(crate) fn delete(
     audit::record(tx, from, &deletion(id, by, purge_at))?;
     if grace.is_zero() {
         remove(tx, id, by.actor(id), from)?;
-        outbox.put(tx, Kind::AccountDeleted, None, &email)?;
-        return Ok(Deleted::Purged);
+        outbox.put(tx, Kind::Notice(Notice::AccountDeleted), None, &email)?;
+        return Ok(Ok(Deleted::Purged));
     }
     // With the user's name the notice carries a token.
     let may_restore = matches!(by, By::Owner { .. });
-    outbox.put(tx, Kind::AccountDeleted, may_restore.then_some(id), &email)?;
-    Ok(Deleted::Until(purge_at))
+    outbox.put(tx, Kind::Notice(Notice::AccountDeleted), may_restore.then_some(id), &email)?;
+    Ok(Ok(Deleted::Until(purge_at)))
 }
 
 /// An account that was deleted before goes at once, if that is what is wanted now.
@@ -110,7 +109,7 @@ impl By {
     fn actor(&self, owner: UserId) -> Option<UserId> {
         match self {
             Self::Owner { .. } => Some(owner),
-            Self::Other(actor) => *actor,
+            Self::Other(by) => by.user(),
         }
     }
 }
@@ -121,14 +120,6 @@ fn deletion(user: UserId, by: &By, purge_at: Timestamp) -> Event {
         By::Other(_) => None,
     };
     Event::UserDeleted { user, actor: by.actor(user), session, purge_at }
-}
-
-/// Whether no other active user administers the service. The rows of all who do stay locked, in the order of their ids, so
-/// that of two who go at once one sees that the other has gone.
-fn is_last_administrator(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
-    let administrators = accounts::lock_admins(tx)?;
-    let mut active = administrators.into_iter().filter(|(_, is_active)| *is_active).map(|(id, _)| id);
-    Ok(active.next() == Some(id) && active.next().is_none())
 }
 
 /// Brings a deleted account back as it was: a user who was disabled is so again, and the sessions that ended stay ended.

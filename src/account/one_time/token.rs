@@ -3,8 +3,6 @@
 //! The checksum (CRC-32) refuses a mangled one without a query. Only digests are stored, and a digest covers the prefix: the
 //! same secret under another prefix is another token.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -12,13 +10,9 @@ use crate::db::types::bytes_column;
 use crate::error::{Error, Result};
 use crate::field::{FromField, Invalid};
 use crate::random;
+use crate::token_text;
 
 const SECRET_BYTES: usize = 32;
-const CHECKSUM_BYTES: usize = 4;
-const TOKEN_BYTES: usize = SECRET_BYTES + CHECKSUM_BYTES;
-/// Bytes of a token as text: 4 of prefix and 48 in base64url.
-const TEXT_BYTES: usize = 4 + TOKEN_BYTES * 4 / 3;
-
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -94,25 +88,13 @@ impl OneTimeToken {
     /// # Errors
     /// [`Mangled`].
     pub fn parse(purpose: Purpose, text: &str) -> Result<Self, Mangled> {
-        let encoded = text.strip_prefix(purpose.prefix()).filter(|_| text.len() == TEXT_BYTES).ok_or(Mangled)?;
-        let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
-        let length = URL_SAFE_NO_PAD.decode_slice(encoded, bytes.as_mut_slice()).map_err(|_| Mangled)?;
-        let (secret, checksum) = bytes.split_at(SECRET_BYTES);
-        if length != TOKEN_BYTES || crc32fast::hash(secret).to_be_bytes() != checksum {
-            return Err(Mangled);
-        }
-        Ok(Self { purpose, secret: secret.try_into().expect("split at its length") })
+        let secret = token_text::read(purpose.prefix(), text).ok_or(Mangled)?;
+        Ok(Self { purpose, secret: *secret })
     }
 
     /// The text that goes into a mail.
     pub fn to_text(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
-        bytes[..SECRET_BYTES].copy_from_slice(&self.secret);
-        bytes[SECRET_BYTES..].copy_from_slice(&crc32fast::hash(&self.secret).to_be_bytes());
-        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
-        text.push_str(self.purpose.prefix());
-        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
-        text
+        token_text::write(self.purpose.prefix(), &[&self.secret])
     }
 
     pub(super) fn purpose(&self) -> Purpose {
@@ -180,7 +162,7 @@ mod tests {
         for purpose in ALL {
             let token = OneTimeToken::generate(purpose);
             let text = token.to_text();
-            assert_eq!(text.len(), TEXT_BYTES);
+            assert_eq!(text.len(), 52);
             for other in ALL {
                 let parsed = OneTimeToken::parse(other, &text);
                 assert_eq!(parsed.is_ok(), other == purpose, "{purpose:?} as {other:?}");

@@ -16,7 +16,7 @@ pub(super) fn time(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
 }
 
 /// An address, or an id.
-pub(super) fn who(text: &str) -> Result<Who, Failure> {
+pub(in crate::cli) fn who(text: &str) -> Result<Who, Failure> {
     match text.parse::<UserId>() {
         Ok(id) => Ok(Who::Id(id)),
         Err(_) => super::address(text).map(Who::Email),

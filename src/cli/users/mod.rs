@@ -1,7 +1,7 @@
 //! `signet users`: what has to be possible before there is an administrator, and what administrators do over HTTP.
 
 mod directory;
-mod forms;
+pub(super) mod forms;
 
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
@@ -17,13 +17,13 @@ use crate::account::email::Email;
 use crate::account::hand_out::Delivery;
 use crate::account::one_time::{OneTimeToken, Purpose};
 use crate::account::password::{NewPassword, Password, Subject};
-use crate::account::{administer, hand_out};
+use crate::account::{User, administer, hand_out};
 use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
-use crate::field::Invalid;
+use crate::field::{FromField, Invalid, Patch, Text};
 use crate::hasher::Hasher;
 use crate::mail::{Link, Mail};
 use crate::metrics::Metrics;
@@ -124,6 +124,21 @@ pub(super) enum Command {
         /// The one to be
         new: String,
     },
+    /// Set what a user is called
+    SetName {
+        /// The e-mail address
+        email: String,
+        /// The name; nothing if it is not given
+        name: Option<String>,
+    },
+    /// Say whether a user's address is known to be theirs
+    SetVerified {
+        /// The e-mail address
+        email: String,
+        /// true or false
+        #[arg(action = clap::ArgAction::Set)]
+        is_verified: bool,
+    },
     /// Take the second factor from a user who has lost it, phone and codes; every session ends, the password stays
     ResetMfa {
         /// The e-mail address
@@ -200,7 +215,7 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
         }
         Command::ResetMfa { email } => {
             let outbox = Mail::open(&config)?.outbox();
-            let (id, had_one) = block_on(reset::of_user(&db, outbox, address(&email)?))?.map_err(no_such_user)?;
+            let (id, had_one) = block_on(reset::of_user(&db, outbox, by, address(&email)?))?.map_err(no_such_user)?;
             let what = if had_one { "second factor removed, sessions ended" } else { "has no second factor" };
             println!("{id}  {email}  {what}");
         }
@@ -221,13 +236,30 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             }
         }
         Command::SetEmail { email, new } => {
-            let outbox = Mail::open(&config)?.outbox();
             let changes = Changes { email: Some(address(&new)?), ..Changes::default() };
-            let set = block_on(administer::update(&db, outbox, by, address(&email)?, changes))?;
-            println!("{}  {new}", set.map_err(no_such_user)?.user.id);
+            let changed = change(&config, &db, by, &email, changes)?;
+            println!("{}  {new}", changed.id);
+        }
+        Command::SetName { email, name } => {
+            let name = name.map(Text::from_text).transpose().map_err(say)?;
+            let name = name.map_or(Patch::Remove, |name| Patch::Set(name.into_string()));
+            let changed = change(&config, &db, by, &email, Changes { name, ..Changes::default() })?;
+            println!("{}  {}  {}", changed.id, changed.email, changed.name.as_deref().unwrap_or("-"));
+        }
+        Command::SetVerified { email, is_verified } => {
+            let changes = Changes { is_verified: Some(is_verified), ..Changes::default() };
+            let changed = change(&config, &db, by, &email, changes)?;
+            let what = if is_verified { "verified" } else { "not verified" };
+            println!("{}  {}  {what}", changed.id, changed.email);
         }
     }
     Ok(())
+}
+
+fn change(config: &Config, db: &Db, by: Actor, email: &str, changes: Changes) -> Result<User, Failure> {
+    let outbox = Mail::open(config)?.outbox();
+    let changed = block_on(administer::update(db, outbox, by, address(email)?, changes))?;
+    Ok(changed.map_err(no_such_user)?.user)
 }
 
 fn hand_out(config: &Config, db: &Db, email: &str, purpose: Purpose, link: Link) -> Result<(), Failure> {

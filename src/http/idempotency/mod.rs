@@ -143,9 +143,9 @@ impl Repeat {
 }
 
 impl Answer {
-    /// 201, where it is, and what it is.
-    pub(crate) fn created(location: String, body: &impl Serialize) -> Self {
-        Self::new(StatusCode::CREATED, Some(location), body)
+    /// 201, where it is if it is anywhere, and what it is.
+    pub(crate) fn created(location: impl Into<Option<String>>, body: &impl Serialize) -> Self {
+        Self::new(StatusCode::CREATED, location.into(), body)
     }
 
     /// 200.

@@ -16,6 +16,13 @@ fn on_user(client: &Client, id: &str) -> Vec<(String, crate::support::Answer)> {
         (at("/enable"), client.post_empty(&at("/enable"))),
         (at("/reset-password"), client.post_empty(&at("/reset-password"))),
         (at("/impersonate"), client.post_empty(&at("/impersonate"))),
+        (at("/restore"), client.post_empty(&at("/restore"))),
+        (at("/reset-mfa"), client.post_empty(&at("/reset-mfa"))),
+        (at("/api-keys"), client.get(&at("/api-keys"))),
+        (at("/api-keys (POST)"), client.post(&at("/api-keys"), &json!({"name": "x", "scope": "account"}))),
+        (at("/api-keys (DELETE)"), client.delete(&at("/api-keys"))),
+        (at("/api-keys/{key} (DELETE)"), client.delete(&at("/api-keys/01a1fc6f-48d0-717a-ac6b-fd36c79547f2"))),
+        (at("/api-keys/{key}/rotate"), client.post_empty(&at("/api-keys/01a1fc6f-48d0-717a-ac6b-fd36c79547f2/rotate"))),
     ]
 }
 
@@ -27,6 +34,7 @@ fn elsewhere(client: &Client) -> Vec<(String, crate::support::Answer)> {
         ("invitations".to_owned(), client.post("/v1/admin/invitations", &body)),
         ("statistics".to_owned(), client.get("/v1/admin/statistics")),
         ("keys".to_owned(), client.get("/v1/admin/keys")),
+        ("roles".to_owned(), client.get("/v1/admin/roles")),
     ]
 }
 
@@ -93,6 +101,7 @@ on_both! {
                 ("change", root.client.patch(&path, &with(json!({"name": "X"})))),
                 ("disable", root.client.post(&disable, &with(json!({})))),
                 ("invite", root.client.post("/v1/admin/invitations", &with(json!({"email": "new@example.com"})))),
+                ("key", root.client.post(&format!("{path}/api-keys"), &with(json!({"name": "x", "scope": "account"})))),
             ] {
                 let answer = answer.expect_problem(422, "invalid_field");
                 assert_eq!(answer.field_errors(), [(name.to_owned(), "unknown".to_owned())], "{way}");

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{admin, bare, expect_password_works, log_in_with, start, start_with_mail, trail, user_id};
-use crate::api::api_key::{exchange, make_key, with_key};
+use crate::api::api_key::{exchange, with_key};
 use crate::support::mailbox::Mailbox;
+use crate::support::phone::{self, Phone};
 use crate::support::{Backend, PASSWORD, json, on_both};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -51,23 +52,6 @@ on_both! {
         assert_eq!((actor.as_str(), &detail), ("-", &json!({"by": "time"})));
         expect_password_works(&server, "ada@example.com");
         assert_eq!(trail(&server, "user_enabled").len(), 1);
-    }
-
-    fn a_program_goes_on_by_itself_when_the_time_is_over(backend) {
-        let server = start(backend);
-        let root = admin(&server);
-        let session = server.client().register("ada@example.com");
-        let key = make_key(&server.client().bearer(&session.access_token()), "account").text_at("/key");
-        let me = || with_key(&server, &key).get("/v1/auth/me");
-        let exchanged = exchange(&server, &key, &[]).expect(200).access_token();
-        let until = json!({"until": "2026-11-21T10:05:00Z"});
-        root.client.post(&format!("/v1/admin/users/{}/disable", user_id(&session)), &until).expect(200);
-        me().expect_problem(401, "invalid_token");
-        exchange(&server, &key, &[]).expect_oauth(400, "invalid_request");
-        server.clock.advance(Duration::from_secs(300));
-        assert_eq!(me().expect(200).json()["is_active"], true);
-        exchange(&server, &key, &[]).expect(200);
-        server.client().bearer(&exchanged).get("/v1/auth/me").expect(200);
     }
 
     fn the_time_can_be_changed_and_taken_back(backend) {
@@ -119,5 +103,52 @@ on_both! {
         let body = json!({"token": token, "new_password": "another battery staple"});
         server.client().post("/v1/auth/reset-password", &body).expect(204);
         log_in_with(&server, "ada@example.com", "another battery staple").expect(200);
+    }
+
+    fn when_the_time_is_over_keys_work_before_anybody_logs_in(backend) {
+        let server = start(backend);
+        let root = admin(&server);
+        let session = server.client().register("ada@example.com");
+        let client = server.client().bearer(&session.access_token());
+        let body = json!({"name": "x", "scope": "account"});
+        let key = client.post("/v1/auth/api-keys", &body).expect(201).text_at("/key");
+        let exchanged = exchange(&server, &key, &[]).expect(200).access_token();
+        let path = format!("/v1/admin/users/{}", user_id(&session));
+        root.client.post(&format!("{path}/disable"), &json!({"until": "2026-11-21T10:05:00.123456Z"})).expect(200);
+        let by_key = || with_key(&server, &key).get("/v1/auth/me").status;
+        let by_token = || server.client().bearer(&exchanged).get("/v1/auth/me").status;
+        server.clock.advance(Duration::from_secs(300) - Duration::from_micros(1));
+        assert_eq!((by_key(), by_token()), (401, 401));
+        exchange(&server, &key, &[]).expect_oauth(400, "invalid_request");
+        root.client.post(&format!("{path}/api-keys"), &body).expect_problem(409, "user_disabled");
+        server.clock.advance(Duration::from_micros(1));
+        assert_eq!((by_key(), by_token()), (200, 200));
+        exchange(&server, &key, &[]).expect(200);
+        assert_eq!(with_key(&server, &key).get("/v1/auth/me").json()["is_active"], true);
+        root.client.post(&format!("{path}/api-keys"), &body).expect(201);
+    }
+
+    fn when_the_time_is_over_a_log_in_with_a_second_factor_works(backend) {
+        let server = crate::api::admin::start_with(backend, phone::switch_on);
+        let root = admin(&server);
+        let session = server.client().register("ada@example.com");
+        let phone = Phone::add(&server, &server.client().bearer(&session.access_token()));
+        let disable = format!("/v1/admin/users/{}/disable", user_id(&session));
+        root.client.post(&disable, &json!({"until": "2026-11-21T10:05:00Z"})).expect(200);
+        log_in_with(&server, "ada@example.com", PASSWORD).expect_problem(401, "invalid_credentials");
+        server.clock.advance(Duration::from_secs(300));
+        phone::log_in(&server, &server.client(), "ada@example.com", &phone);
+        assert_eq!(trail(&server, "user_enabled").len(), 1);
+    }
+
+    fn when_the_time_is_over_an_administrator_may_act_for_them(backend) {
+        let server = start(backend);
+        let root = admin(&server);
+        let path = format!("/v1/admin/users/{}", user_id(&server.client().register("ada@example.com")));
+        root.client.post(&format!("{path}/disable"), &json!({"until": "2026-11-21T10:05:00Z"})).expect(200);
+        root.client.post_empty(&format!("{path}/impersonate")).expect_problem(409, "user_disabled");
+        server.clock.advance(Duration::from_secs(300));
+        let acting = root.client.post_empty(&format!("{path}/impersonate")).expect(200).access_token();
+        server.client().bearer(&acting).get("/v1/auth/me").expect(200);
     }
 }

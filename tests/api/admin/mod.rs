@@ -1,11 +1,15 @@
 //! Below `/v1/admin`: what administrators do, and what nobody else does.
 
 mod abuse;
+mod api_keys;
 mod disable;
 mod idempotency;
 mod impersonate;
 mod last_admin;
+mod reset_mfa;
 mod reset_password;
+mod restore;
+mod roles;
 mod search;
 mod sessions;
 mod statistics;

@@ -2,6 +2,7 @@
 
 mod create;
 mod list;
+mod notices;
 mod presented;
 mod revoke;
 mod rotate;

@@ -3,6 +3,7 @@
 mod hostile;
 mod login;
 mod notices;
+mod reseal;
 mod step_up;
 mod totp;
 

@@ -1,0 +1,1 @@
+DROP INDEX mfa_challenges_user_id;
