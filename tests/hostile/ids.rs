@@ -36,13 +36,15 @@ on_both! {
         let (mut in_paths, mut in_queries) = (0, 0);
         for (method, path, described) in operations() {
             for id in &ids {
-                if path.contains("{id}") {
-                    let (status, text) = send(&eve, &method, &path.replace("{id}", id));
-                    assert!([403, 404].contains(&status), "{method} {path} with {id}: {status} {text}");
+                let path = path.replace("{id}", id).replace("{key}", id);
+                assert!(!path.contains('{'), "{path}: what goes there?");
+                if path.contains(id.as_str()) {
+                    let (status, text) = send(&eve, &method, &path);
+                    // 422: a body that lacks something is judged before its sender is looked up.
+                    assert!([403, 404, 422].contains(&status), "{method} {path} with {id}: {status} {text}");
                     in_paths += 1;
                 }
                 for name in names(&described["parameters"], "query") {
-                    let path = path.replace("{id}", id);
                     let (status, text) = send(&eve, &method, &format!("{path}?{name}={id}"));
                     let is_told = ids.iter().any(|id| text.contains(id)) || text.contains("ada@");
                     assert!(!is_told && status != 500, "{method} {path}?{name}={id}: {status} {text}");
