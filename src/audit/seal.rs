@@ -164,7 +164,8 @@ fn look(tx: &mut Tx<'_>, reach: Reach) -> QueryResult<Look> {
 
 /// Gives events their places at the end of the chain; the new head.
 fn seal(tx: &mut Tx<'_>, events: &[EventId]) -> QueryResult<Option<Head>> {
-    let (mut position, mut digest) = match store::find_head(tx)? {
+    let head = store::find_head(tx)?;
+    let (mut position, mut digest) = match head {
         Some(head) => (head.position, head.digest),
         None => {
             let anchor = store::find_anchor(tx)?;
@@ -179,5 +180,5 @@ fn seal(tx: &mut Tx<'_>, events: &[EventId]) -> QueryResult<Option<Head>> {
     }
     // Two who seal at once, against all leading, cannot both take a place: it is the primary key.
     store::insert_seals(tx, &seals)?;
-    find_head(tx)
+    Ok(seals.last().copied().or(head).map(Head::from))
 }
