@@ -1,7 +1,7 @@
 //! `POST /v1/auth/forgot-password` — have a token for a new password sent.
 //!
-//! The request looks for no account before it answers: it puts a letter into the outbox, for whatever address. So status, body
-//! and cost are the same for an account, for a disabled one and for none.
+//! The request puts a letter into the outbox, for whatever address, and is answered with a tick of the clock
+//! ([`tick`](crate::http::tick)). So status, body and time are the same for an account, for a disabled one and for none.
 //!
 //! Emits: PasswordResetRequested.
 

@@ -1,8 +1,9 @@
 //! `POST /v1/auth/register` — open an account and, unless its address is to be verified first, a session.
 //!
 //! Who may, `registration` says. Where addresses are verified the answer is 202 for everybody: one hash, one transaction that
-//! puts one letter into the outbox, whether or not the address has an account. What the letter becomes is decided when it is
-//! sent ([`letters`](super::letters)). With an invitation, which only the holder of the address should have, it is 201 or 409.
+//! puts one letter into the outbox, and it comes with a tick of the clock ([`tick`](crate::http::tick)), whether or not the
+//! address has an account. What the letter becomes is decided when it is sent ([`letters`](super::letters)). With an
+//! invitation, which only the holder of the address should have, it is 201 or 409.
 //!
 //! Owns: users.  Emits: Registered, RegisteredAgain.
 
@@ -23,6 +24,7 @@ use crate::field::{Invalid, Text};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::http::tick::at_tick;
 use crate::mail::Kind;
 use crate::session::open::{self, Opened, SessionBody, Terms};
 use crate::throttle::device::Device;
@@ -57,7 +59,11 @@ pub async fn handle(app: Data<App>, from: Origin, Json(body): Json<Request>) -> 
     let device = Device { shown: None, is_wanted: body.remember_device || body.cookie };
     let terms = Terms::first_party(&app, body.label).with_device(device);
     let new = Applicant { email: body.email, name, password };
-    let outcome = register(&app, new, body.invitation, terms, from).await;
+    let registering = register(&app, new, body.invitation, terms, from);
+    let outcome = match app.config.registration {
+        Registration::Verified => at_tick(registering).await,
+        Registration::Open | Registration::Invite | Registration::Closed => registering.await,
+    };
     let label = match &outcome {
         Ok(Registered::Opened(_)) => "success",
         Ok(Registered::Pending) => "pending",

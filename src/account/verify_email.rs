@@ -1,7 +1,7 @@
 //! `POST /v1/auth/verify-email` — show that an address is one's own; `POST /v1/auth/verify-email/resend` — another mail.
 //!
 //! Asking for a mail is answered alike, and costs the same, whether or not the address has an account that waits for one: the
-//! request only puts a letter into the outbox.
+//! request only puts a letter into the outbox, and is answered with a tick of the clock ([`tick`](crate::http::tick)).
 //!
 //! Owns: users.  Emits: EmailVerified, VerificationRequested.
 
@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
+use crate::http::tick::at_tick;
 use crate::mail::Kind;
 use crate::throttle::quota::{self, Counted};
 
@@ -84,7 +85,7 @@ pub fn describe_resend() -> Operation {
 /// The answer where no mail is sent, to everybody.
 pub(super) const NO_MAIL: Error = Error::Forbidden("this service sends no mail; ask its operator");
 
-/// Puts in a letter for an address, whether or not it has an account, and answers 202.
+/// Puts in a letter for an address, whether or not it has an account, and answers 202 when the clock ticks.
 pub(super) async fn request_mail(
     app: &App,
     from: Origin,
@@ -95,15 +96,17 @@ pub(super) async fn request_mail(
     if !app.mail.is_open() {
         return Err(NO_MAIL);
     }
-    quota::admit(app, Counted::Mail, &from).await?;
     let outbox = app.mail.outbox();
-    app.db
-        .tx("account.request_mail", move |tx| {
+    at_tick(async {
+        quota::admit(app, Counted::Mail, &from).await?;
+        let putting = app.db.tx("account.request_mail", move |tx| {
             let user = store::find_id_by_email(tx, &email)?;
             outbox.put(tx, kind, None, email.key())?;
             audit::record(tx, &from, &event(user))
-        })
-        .await?;
-    app.mail.outbox().ring();
-    Ok(HttpResponse::Accepted().finish())
+        });
+        putting.await?;
+        app.mail.outbox().ring();
+        Ok(HttpResponse::Accepted().finish())
+    })
+    .await
 }

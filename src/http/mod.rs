@@ -12,3 +12,4 @@ pub mod progress;
 pub mod query;
 pub mod respond;
 pub mod span;
+pub mod tick;

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use signet::config::{HashingConfig, Quota, Registration};
+use signet::http::tick::TICK;
 
 use super::*;
 use crate::support::mailbox;
@@ -140,6 +141,23 @@ on_both! {
         }
         for (name, times) in &measured {
             assert!(times.advantage().abs() < ADVANTAGE, "{name}: {:+.1}", times.advantage());
+        }
+    }
+
+    fn what_writes_more_for_an_account_is_answered_with_a_tick(backend) {
+        let server = service(backend);
+        ada(&server);
+        for (path, body) in [
+            ("/v1/auth/register", json!({"email": ADA, "password": PASSWORD})),
+            ("/v1/auth/register", json!({"email": "new@example.com", "password": PASSWORD})),
+            ("/v1/auth/forgot-password", json!({"email": ADA})),
+            ("/v1/auth/forgot-password", json!({"email": "nobody@example.com"})),
+            ("/v1/auth/verify-email/resend", json!({"email": ADA})),
+            ("/v1/auth/verify-email/resend", json!({"email": "nobody@example.com"})),
+        ] {
+            let begun = Instant::now();
+            server.client().post(path, &body).expect(202);
+            assert!(begun.elapsed() >= TICK, "{path} {body}");
         }
     }
 }
