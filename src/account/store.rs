@@ -1,7 +1,9 @@
 //! The queries on `users`.
 
-use diesel::dsl::{not, sql};
+use diesel::dsl::{AsSelect, SqlTypeOf, not, sql};
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{Query, QueryFragment};
 use diesel::result::DatabaseErrorKind::UniqueViolation;
 use diesel::result::Error::DatabaseError;
 use diesel::sql_types::Bool;
@@ -66,6 +68,8 @@ pub(crate) struct Credentials {
     /// Whether the password is only half of a log-in.
     pub(crate) has_second_factor: bool,
     disabled_until: Option<Timestamp>,
+    pub(crate) roles: Roles,
+    pub(crate) access_version: i64,
 }
 
 impl Credentials {
@@ -263,6 +267,22 @@ pub(crate) fn mark_login(
 
 /// The name of the statement in [`mark_login`].
 struct LoginMark;
+
+/// The same as a part of a statement, for an account that is active, whose hash stays, and whose rights are what they were.
+pub(crate) fn mark_login_part<'a>(
+    now: Timestamp,
+    checked: &'a Credentials,
+    counted: Option<BucketId>,
+) -> impl QueryFragment<Pg> + Query<SqlType = SqlTypeOf<AsSelect<UserRow, Pg>>> + 'a {
+    let unchanged = users::table
+        .find(checked.id)
+        .filter(users::is_active)
+        .filter(users::password_hash.eq(&checked.password_hash))
+        .filter(users::has_second_factor.eq(checked.has_second_factor))
+        .filter(users::access_version.eq(checked.access_version))
+        .filter(not(admits_none(counted, now)));
+    diesel::update(unchanged).set(users::last_login_at.eq(now)).returning(UserRow::as_returning())
+}
 
 /// The same for the first of two steps: the user has not logged in yet, and the hash in force is `hash`. Tells whether the
 /// account is as it was checked.

@@ -21,15 +21,17 @@ pub mod verify;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::QueryFragment;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use serde_json::json;
 
 use self::event::Columns;
 use crate::account::UserId;
 use crate::clock::Timestamp;
-use crate::db::schema::audit_events;
-use crate::db::types::{Document, Key, id};
+use crate::db::schema::{audit_events, entered};
+use crate::db::types::{Document, Json, Key, Moment, id};
 use crate::db::{Tx, on};
 use crate::http::origin::Origin;
 use crate::session::{self, SessionId};
@@ -98,6 +100,30 @@ fn insert(tx: &mut Tx<'_>, from: &Origin, columns: Columns) -> QueryResult<()> {
         Some((r#type, data)) => webhook::put(tx, row.id, r#type, &data),
         None => Ok(()),
     }
+}
+
+/// Writes an event that no session of another's is behind and nobody outside is told of, as a part of a statement, for each
+/// row of its part `entered`.
+pub(crate) fn insert_if_entered<'a>(now: Timestamp, from: &'a Origin, event: &Event) -> impl QueryFragment<Pg> + 'a {
+    let columns = event.columns();
+    debug_assert!(event.acting_session(&columns).is_none(), "who acts is not looked up");
+    let (row, told) = row(now, from, columns);
+    debug_assert!(told.is_none(), "nobody is told");
+    entered::table
+        .select((
+            row.id.into_sql::<Key>(),
+            row.at.into_sql::<Moment>(),
+            row.kind.into_sql::<Text>(),
+            row.subject.into_sql::<Nullable<Key>>(),
+            row.actor.into_sql::<Nullable<Key>>(),
+            row.session_id.into_sql::<Nullable<Key>>(),
+            row.address.into_sql::<Nullable<Text>>(),
+            row.user_agent.into_sql::<Nullable<Text>>(),
+            row.request_id.into_sql::<Nullable<Text>>(),
+            row.detail.into_sql::<Json>(),
+        ))
+        .insert_into(audit_events::table)
+        .into_columns(audit_events::all_columns)
 }
 
 /// A row of the trail.

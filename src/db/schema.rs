@@ -309,6 +309,15 @@ diesel::table! {
     }
 }
 
+// No table: the name that a statement of several parts gives to its first. It has the user's row, or none.
+diesel::table! {
+    use crate::db::types::Key;
+
+    entered (id) {
+        id -> Key,
+    }
+}
+
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(users, api_keys, api_key_sources);

@@ -58,26 +58,8 @@ pub(crate) fn begin(
     let Some(until) = store::find_expiry(tx, admin_session, admin)? else { return Ok(Err(Error::InvalidToken)) };
     let expires_at = (tx.now + ttl).min(until);
     let scope = terms.rights.grant(terms.requested.as_ref(), &user.roles);
-    // The row wants one. Nobody is ever given it.
-    let refresh_token = RefreshToken::generate();
-    let new = NewSession {
-        token: &refresh_token,
-        user_id: user.id,
-        access_version,
-        idle_expires_at: expires_at,
-        expires_at,
-        client_id: &terms.client_id,
-        scope: &scope,
-        amr: AMR_IMPERSONATION,
-        address: by.origin().address.map(|address| address.to_string()),
-        user_agent: by.origin().user_agent.as_deref(),
-        label: terms.label.as_deref(),
-        actor: Some((admin, admin_session)),
-    };
-    let session_id = store::insert_session(tx, &new)?;
-    audit::record_by(tx, by, &Event::ImpersonationBegun { user: user.id, session: session_id })?;
     let grant = Grant {
-        session_id,
+        session_id: SessionId::new(tx.now),
         user_id: user.id,
         roles: user.roles.clone(),
         scope,
@@ -85,8 +67,20 @@ pub(crate) fn begin(
         auth_time: tx.now,
         amr: AMR_IMPERSONATION.to_owned(),
         granted_at: tx.now,
-        refresh_token,
+        // The row wants one. Nobody is ever given it.
+        refresh_token: RefreshToken::generate(),
         refresh_expires_at: expires_at,
     };
+    let new = NewSession {
+        grant: &grant,
+        access_version,
+        expires_at,
+        address: by.origin().address.map(|address| address.to_string()),
+        user_agent: by.origin().user_agent.as_deref(),
+        label: terms.label.as_deref(),
+        actor: Some((admin, admin_session)),
+    };
+    store::insert_session(tx, &new)?;
+    audit::record_by(tx, by, &Event::ImpersonationBegun { user: user.id, session: grant.session_id })?;
     Ok(Ok(Impersonation { grant, user }))
 }

@@ -12,11 +12,13 @@ use super::store::{self, NewSession};
 use super::token::RefreshToken;
 use super::{Grant, SessionId};
 use crate::access::rights::Rights;
+use crate::access::role::Roles;
 use crate::access::scope::Scope;
 use crate::access::step_up::Proof;
-use crate::account::User;
 use crate::account::store::Standing;
+use crate::account::{User, UserId};
 use crate::app::App;
+use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::Result;
 use crate::field::Text;
@@ -107,40 +109,43 @@ pub(crate) fn open_with(
     from: &Origin,
 ) -> QueryResult<Opened> {
     let Standing { user, access_version } = standing;
-    let refresh_token = RefreshToken::generate();
-    let expires_at = tx.now + terms.rules.max_ttl;
-    let idle_expires_at = (tx.now + terms.rules.idle_ttl).min(expires_at);
-    let scope = terms.rights.grant(terms.requested.as_ref(), &user.roles);
-    let session_id: SessionId = store::insert_session(
-        tx,
-        &NewSession {
-            token: &refresh_token,
-            user_id: user.id,
-            access_version,
-            idle_expires_at,
-            expires_at,
-            client_id: &terms.client_id,
-            scope: &scope,
-            amr: proof.amr(),
-            address: from.address.map(|address| address.to_string()),
-            user_agent: from.user_agent.as_deref(),
-            label: terms.label.as_deref(),
-            actor: None,
-        },
-    )?;
-    let grant = Grant {
-        session_id,
-        user_id: user.id,
-        roles: user.roles.clone(),
-        scope,
-        client_id: terms.client_id.clone(),
-        auth_time: tx.now,
-        amr: proof.amr().to_owned(),
-        granted_at: tx.now,
-        refresh_token,
-        refresh_expires_at: idle_expires_at,
-    };
+    let grant = first_grant(tx.now, user.id, &user.roles, terms, proof);
+    store::insert_session(tx, &new_session(&grant, access_version, terms, from))?;
     Ok(Opened { user, grant, device: None, is_strange: false })
+}
+
+/// What a session of a user with these roles entitles to when it is opened.
+pub(super) fn first_grant(now: Timestamp, user_id: UserId, roles: &Roles, terms: &Terms, proof: Proof) -> Grant {
+    Grant {
+        session_id: SessionId::new(now),
+        user_id,
+        roles: roles.clone(),
+        scope: terms.rights.grant(terms.requested.as_ref(), roles),
+        client_id: terms.client_id.clone(),
+        auth_time: now,
+        amr: proof.amr().to_owned(),
+        granted_at: now,
+        refresh_token: RefreshToken::generate(),
+        refresh_expires_at: (now + terms.rules.idle_ttl).min(now + terms.rules.max_ttl),
+    }
+}
+
+/// The row of a session that entitles to `grant` at first.
+pub(super) fn new_session<'a>(
+    grant: &'a Grant,
+    access_version: i64,
+    terms: &'a Terms,
+    from: &'a Origin,
+) -> NewSession<'a> {
+    NewSession {
+        grant,
+        access_version,
+        expires_at: grant.granted_at + terms.rules.max_ttl,
+        address: from.address.map(|address| address.to_string()),
+        user_agent: from.user_agent.as_deref(),
+        label: terms.label.as_deref(),
+        actor: None,
+    }
 }
 
 /// Tokens and whose they are.

@@ -1,45 +1,44 @@
 //! The queries on `sessions`.
 
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::QueryFragment;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use super::family::{Family, Parent};
 use super::token::{HandleDigest, Nonce, RefreshToken, SecretDigest};
-use super::{RevokedReason, SessionId};
+use super::{Grant, RevokedReason, SessionId};
 use crate::access::role::Roles;
 use crate::access::scope::Scope;
 use crate::account::store::UserRow;
 use crate::account::{User, UserId};
 use crate::clock::Timestamp;
-use crate::db::schema::{sessions, users};
-use crate::db::types::Moment;
+use crate::db::schema::{entered, sessions, users};
+use crate::db::types::{Key, Moment};
 use crate::db::{Conn, Tx, on};
 
-/// A session to be.
+/// A session to be: what it entitles to at first, and what else is in its row.
 pub(super) struct NewSession<'a> {
-    pub(super) token: &'a RefreshToken,
-    pub(super) user_id: UserId,
+    pub(super) grant: &'a Grant,
     pub(super) access_version: i64,
-    pub(super) idle_expires_at: Timestamp,
     pub(super) expires_at: Timestamp,
-    pub(super) client_id: &'a str,
-    pub(super) scope: &'a Scope,
-    pub(super) amr: &'a str,
     pub(super) address: Option<String>,
     pub(super) user_agent: Option<&'a str>,
     pub(super) label: Option<&'a str>,
     pub(super) actor: Option<(UserId, SessionId)>,
 }
 
-pub(super) fn insert_session(tx: &mut Tx<'_>, new: &NewSession<'_>) -> QueryResult<SessionId> {
-    let id = SessionId::new(tx.now);
+pub(super) fn insert_session(tx: &mut Tx<'_>, new: &NewSession<'_>) -> QueryResult<()> {
+    let NewSession { grant, .. } = new;
+    let (token, at) = (&grant.refresh_token, grant.granted_at);
     let row = (
-        (sessions::id.eq(id), sessions::user_id.eq(new.user_id), sessions::access_version.eq(new.access_version)),
-        sessions::handle_digest.eq(new.token.handle_digest()),
-        sessions::secret_digest.eq(new.token.secret_digest()),
+        (sessions::id.eq(grant.session_id), sessions::user_id.eq(grant.user_id)),
+        sessions::access_version.eq(new.access_version),
+        (sessions::handle_digest.eq(token.handle_digest()), sessions::secret_digest.eq(token.secret_digest())),
         sessions::generation.eq(0),
-        (sessions::created_at.eq(tx.now), sessions::rotated_at.eq(tx.now), sessions::auth_time.eq(tx.now)),
-        (sessions::idle_expires_at.eq(new.idle_expires_at), sessions::expires_at.eq(new.expires_at)),
-        (sessions::client_id.eq(new.client_id), sessions::scope.eq(new.scope), sessions::amr.eq(new.amr)),
+        (sessions::created_at.eq(at), sessions::rotated_at.eq(at), sessions::auth_time.eq(grant.auth_time)),
+        (sessions::idle_expires_at.eq(grant.refresh_expires_at), sessions::expires_at.eq(new.expires_at)),
+        (sessions::client_id.eq(&grant.client_id), sessions::scope.eq(&grant.scope), sessions::amr.eq(&grant.amr)),
         (
             sessions::address.eq(new.address.as_deref()),
             sessions::user_agent.eq(new.user_agent),
@@ -51,8 +50,53 @@ pub(super) fn insert_session(tx: &mut Tx<'_>, new: &NewSession<'_>) -> QueryResu
         ),
     );
     let insert = diesel::insert_into(sessions::table).values(row);
-    on!(tx.conn, |c| insert.execute(c))?;
-    Ok(id)
+    on!(tx.conn, |c| insert.execute(c)).map(|_| ())
+}
+
+/// The same as a part of a statement, for each row of its part `entered`. Nobody acts for its user.
+pub(super) fn insert_session_if_entered<'a>(new: &'a NewSession<'_>) -> impl QueryFragment<Pg> + 'a {
+    let NewSession { grant, .. } = new;
+    let (token, at) = (&grant.refresh_token, grant.granted_at.into_sql::<Moment>());
+    entered::table
+        .select((
+            grant.session_id.into_sql::<Key>(),
+            grant.user_id.into_sql::<Key>(),
+            new.access_version.into_sql::<BigInt>(),
+            token.handle_digest().into_sql::<Binary>(),
+            token.secret_digest().into_sql::<Binary>(),
+            0.into_sql::<BigInt>(),
+            at,
+            at,
+            grant.auth_time.into_sql::<Moment>(),
+            grant.refresh_expires_at.into_sql::<Moment>(),
+            new.expires_at.into_sql::<Moment>(),
+            grant.client_id.as_str().into_sql::<Text>(),
+            (&grant.scope).into_sql::<Text>(),
+            grant.amr.as_str().into_sql::<Text>(),
+            new.address.as_deref().into_sql::<Nullable<Text>>(),
+            new.user_agent.into_sql::<Nullable<Text>>(),
+            new.label.into_sql::<Nullable<Text>>(),
+        ))
+        .insert_into(sessions::table)
+        .into_columns((
+            sessions::id,
+            sessions::user_id,
+            sessions::access_version,
+            sessions::handle_digest,
+            sessions::secret_digest,
+            sessions::generation,
+            sessions::created_at,
+            sessions::rotated_at,
+            sessions::auth_time,
+            sessions::idle_expires_at,
+            sessions::expires_at,
+            sessions::client_id,
+            sessions::scope,
+            sessions::amr,
+            sessions::address,
+            sessions::user_agent,
+            sessions::label,
+        ))
 }
 
 #[derive(Queryable, Selectable)]

@@ -389,21 +389,12 @@ impl Admitted {
         wants_device: bool,
     ) -> QueryResult<Recognition> {
         let Some(Counted { to_remember, .. }) = &self.0 else { return Ok(Recognition::default()) };
-        let (mut device, mut is_strange) = (None, false);
-        for Remembered { kind, source, seen_at } in to_remember {
-            match (kind, seen_at) {
-                // Only what was issued here is ever known: otherwise one could plant a token that one knows.
-                (Kind::Device, None) => continue,
-                (Kind::Device, Some(_)) => device = shown.cloned(),
-                // A device that travels would push out the addresses at which its owner is at home.
-                (Kind::Address, None) if device.is_some() => continue,
-                (Kind::Address, _) => {}
-            }
-            if seen_at.is_none_or(|at| tx.now.since(at) >= SEEN_AGAIN) {
-                is_strange |= come_to_know(tx, user, *kind, *source, seen_at.is_none())?;
-            }
+        let News { sources, device, wants_new_device } = self.news(tx.now, shown, wants_device);
+        let (mut device, mut is_strange) = (device, false);
+        for Remembered { kind, source, seen_at } in sources {
+            is_strange |= come_to_know(tx, user, kind, source, seen_at.is_none())?;
         }
-        if wants_device && device.is_none() {
+        if wants_new_device {
             let token = DeviceToken::generate();
             let knows_others = come_to_know(tx, user, Kind::Device, token.digest(), true)?;
             // Where the address tells, it is the one to ask: a known one may well have another device.
@@ -411,6 +402,40 @@ impl Admitted {
             device = Some(token);
         }
         Ok(Recognition { device: device.filter(|_| wants_device), is_strange })
+    }
+
+    /// What a right password on a quiet account comes to, which is most of them: nothing is taken back, and nothing is news to
+    /// the account. `None` if a transaction is needed. The rest is as for [`Admitted::succeed_if`].
+    pub(crate) fn succeed_without_news(
+        &self,
+        now: Timestamp,
+        shown: Option<&DeviceToken>,
+        wants_device: bool,
+    ) -> Option<(Option<BucketId>, Recognition)> {
+        let Some(Counted { main, has_own, .. }) = &self.0 else { return Some((None, Recognition::default())) };
+        let News { sources, device, wants_new_device } = self.news(now, shown, wants_device);
+        if *has_own || wants_new_device || !sources.is_empty() {
+            return None;
+        }
+        Some((Some(main.id), Recognition { device: device.filter(|_| wants_device), is_strange: false }))
+    }
+
+    fn news(&self, now: Timestamp, shown: Option<&DeviceToken>, wants_device: bool) -> News {
+        let (mut sources, mut device) = (Vec::new(), None);
+        for remembered in self.0.iter().flat_map(|counted| &counted.to_remember) {
+            match (remembered.kind, remembered.seen_at) {
+                // Only what was issued here is ever known: otherwise one could plant a token that one knows.
+                (Kind::Device, None) => continue,
+                (Kind::Device, Some(_)) => device = shown.cloned(),
+                // A device that travels would push out the addresses at which its owner is at home.
+                (Kind::Address, None) if device.is_some() => continue,
+                (Kind::Address, _) => {}
+            }
+            if remembered.seen_at.is_none_or(|at| now.since(at) >= SEEN_AGAIN) {
+                sources.push(*remembered);
+            }
+        }
+        News { sources, wants_new_device: wants_device && device.is_none(), device }
     }
 
     /// All that the guess may change, locked in the one order.
@@ -424,6 +449,15 @@ impl Admitted {
         ids.sort_unstable();
         store::lock_buckets(tx, &ids).map(States)
     }
+}
+
+/// What a log-in tells an account about where it is used.
+struct News {
+    /// To be noted: new, or not seen for long.
+    sources: Vec<Remembered>,
+    /// The one that was shown, if the account knows it.
+    device: Option<DeviceToken>,
+    wants_new_device: bool,
 }
 
 /// A new source takes the place of the one that was seen longest ago. Whether it is new, and the account knows others.

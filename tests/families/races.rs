@@ -217,6 +217,33 @@ on_both! {
         assert_eq!(token::decode(&answer.access_token()).1["roles"], json!(["admin", "user"]));
     }
 
+    fn a_log_in_that_had_to_wait_for_a_change_of_roles_has_the_new_ones(backend) {
+        let server = Server::start(backend);
+        server.client().register("ada@example.com");
+        let answer = during(&server, &NEW_ROLES, || server.client().login("ada@example.com"));
+        assert_eq!(token::decode(&answer.access_token()).1["roles"], json!(["admin", "user"]));
+        assert_eq!(server.query_number("SELECT count(*) AS value FROM sessions WHERE scope = 'account admin'"), 1);
+        server.client().refresh(&answer.refresh_token()).expect(200);
+    }
+
+    fn a_log_in_that_had_to_wait_for_what_forbids_it_is_refused(backend) {
+        let server = Server::start(backend);
+        server.client().register("ada@example.com");
+        let log_in = || server.client().post("/v1/auth/login", &json!({"email": "ada@example.com", "password": PASSWORD}));
+        for (change, back, code) in [
+            ("is_active = false", "is_active = true", "invalid_credentials"),
+            ("has_second_factor = true", "has_second_factor = false", "mfa_required"),
+        ] {
+            during(&server, &[&format!("UPDATE users SET {change}")], log_in).expect_problem(401, code);
+            server.execute(&format!("UPDATE users SET {back}"));
+        }
+        let of_another = "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE email = 'eve@example.com')";
+        let eve = json!({"email": "eve@example.com", "password": "another battery staple"});
+        server.client().post("/v1/auth/register", &eve).expect(201);
+        during(&server, &[of_another], log_in).expect_problem(401, "invalid_credentials");
+        assert_eq!(server.query_number("SELECT count(*) AS value FROM sessions"), 2, "the registrations'");
+    }
+
     fn a_refresh_that_had_to_wait_for_the_end_of_its_session_is_refused(backend) {
         let server = Server::start(backend);
         let session = server.client().register("ada@example.com");

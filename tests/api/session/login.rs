@@ -1,5 +1,7 @@
 //! `POST /v1/auth/login`.
 
+use std::time::Duration;
+
 use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both, token};
 
 on_both! {
@@ -103,5 +105,31 @@ on_both! {
         }
         assert_eq!(server.metric("signet_hash_duration_seconds_count"), 0.0);
         assert_eq!(server.audit(), Vec::<String>::new());
+    }
+
+    fn with_nothing_to_decide_the_same_is_written(backend) {
+        let server = Server::start(backend);
+        server.client().register("ada@example.com");
+        // What log-in `name` wrote, but for what is another each time.
+        let written = |name: &str, remember_device: bool| {
+            let client = server.client().with("user-agent", "tester/1").with("x-request-id", name);
+            let body = json!({"email": "ada@example.com", "password": PASSWORD, "label": name, "remember_device": remember_device});
+            client.post("/v1/auth/login", &body).expect(200);
+            [("sessions", "label"), ("audit_events", "request_id")].map(|(table, names_it)| {
+                let (columns, as_text) = match backend {
+                    Backend::Postgres => (format!("SELECT column_name::text AS value FROM information_schema.columns WHERE table_name = '{table}'"), "quote_nullable"),
+                    Backend::Sqlite => (format!("SELECT name AS value FROM pragma_table_info('{table}')"), "quote"),
+                };
+                let mut columns = server.query_texts(&columns);
+                columns.retain(|column| ![names_it, "id", "session_id", "handle_digest", "secret_digest"].contains(&column.as_str()));
+                let value = |column: &str| server.query_text(&format!("SELECT {as_text}({column}) AS value FROM {table} WHERE {names_it} = '{name}'"));
+                columns.into_iter().map(|column| (value(&column), column)).collect::<Vec<_>>()
+            })
+        };
+        // A device to be remembered is something to write besides.
+        let by_a_transaction = written("by-a-transaction", true);
+        let at_once = written("at-once", false);
+        assert_eq!(by_a_transaction, at_once);
+        assert_eq!(at_once.map(|columns| columns.len()), [19, 7]);
     }
 }

@@ -11,10 +11,14 @@
 //!
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed, FactorRequired.
 
+use std::sync::Arc;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use diesel::QueryResult;
+
+mod store;
 
 use super::open::{self, Opened, SecondStep, SessionBody, Terms};
 use crate::access::step_up::Proof;
@@ -23,8 +27,9 @@ use crate::account::password::Password;
 use crate::account::store::{self as accounts, Credentials};
 use crate::app::App;
 use crate::audit::{self, Event, LoginFailure};
+use crate::clock::Timestamp;
 use crate::config::{Config, Registration};
-use crate::db::Tx;
+use crate::db::{Tx, Url};
 use crate::error::{Error, Result};
 use crate::field::Text;
 use crate::hasher::{self, Verdict};
@@ -34,7 +39,7 @@ use crate::http::origin::Origin;
 use crate::mail::{Notice, Outbox};
 use crate::mfa;
 use crate::throttle;
-use crate::throttle::bucket::Refusal;
+use crate::throttle::bucket::{BucketId, Refusal};
 use crate::throttle::device::{Device, DeviceTokenField};
 use crate::throttle::guess::{Admitted, Guess, Recognition};
 
@@ -144,7 +149,7 @@ async fn attempt(
     };
     let stored = found.as_ref().map(|credentials| credentials.password_hash.as_str());
     let verdict = app.hasher.verify(password, stored, from.address).await?;
-    let outcome = match (found, verdict) {
+    let outcome: Outcome = match (found, verdict) {
         (None, _) => Err((None, LoginFailure::UnknownUser)),
         (Some(found), Verdict::Wrong) => Err((Some(found), LoginFailure::WrongPassword)),
         (Some(found), Verdict::Right { .. }) if !found.is_active_at(app.clock.now()) => {
@@ -156,21 +161,77 @@ async fn attempt(
         (Some(found), Verdict::Right { outdated: false }) => Ok((found, None)),
         (Some(found), Verdict::Right { outdated: true }) => Ok((found, renew(app, password, &from).await?)),
     };
+    let attempted = Arc::new(Attempted { outcome, admitted, terms, from });
+    if let Some(opened) = enter_at_once(app, &attempted).await? {
+        return Ok(Ok(opened));
+    }
     let outbox = app.mail.outbox();
-    let concluded = app.db.tx("session.login", move |tx| match &outcome {
-        Ok((found, new_hash)) if found.has_second_factor => {
-            ask_for_factor(tx, &admitted, found, new_hash.as_deref(), &terms, &from, on_change).map(Err)
+    Ok(app.db.tx("session.login", move |tx| attempted.conclude(tx, &outbox, on_change)).await?)
+}
+
+/// Whose password was right, and a new hash of it if the old one is outdated; or what was not good, of which account.
+type Outcome = Result<(Credentials, Option<String>), (Option<Credentials>, LoginFailure)>;
+
+/// A password that was looked at, and all that goes into what becomes of it.
+struct Attempted {
+    outcome: Outcome,
+    admitted: Admitted,
+    terms: Terms,
+    from: Origin,
+}
+
+/// Opens the session with one statement, where there is nothing to decide. `None` if there is, or nothing to save: SQLite has no
+/// round trips.
+async fn enter_at_once(app: &App, attempted: &Arc<Attempted>) -> Result<Option<Opened>> {
+    if matches!(app.db.url(), Url::Sqlite(_)) || attempted.without_news(app.clock.now()).is_none() {
+        return Ok(None);
+    }
+    let attempted = Arc::clone(attempted);
+    Ok(app.db.single("session.login", move |tx| attempted.enter(tx)).await?)
+}
+
+impl Attempted {
+    /// Who logs in, if all that a log-in can come to besides a session does not: no hash to renew, no second factor, no time of
+    /// being disabled to end, no failures to take back, nothing to remember of where it came from. And what counted it, and
+    /// what is known of that place.
+    fn without_news(&self, now: Timestamp) -> Option<(&Credentials, Option<BucketId>, Recognition)> {
+        let Ok((found, None)) = &self.outcome else { return None };
+        if found.has_second_factor || found.was_disabled() {
+            return None;
         }
-        Ok((found, new_hash)) => {
-            let concluded = succeed(tx, &admitted, found, new_hash.as_deref(), &terms, &from, on_change)?;
-            if let Ok(opened) = &concluded {
-                tell_of_strange_place(tx, &outbox, opened, &from)?;
+        let Device { shown, is_wanted } = &self.terms.device;
+        let (counted, recognition) = self.admitted.succeed_without_news(now, shown.as_ref(), *is_wanted)?;
+        Some((found, counted, recognition))
+    }
+
+    fn enter(&self, tx: &mut Tx<'_>) -> QueryResult<Option<Opened>> {
+        let Some((found, counted, Recognition { device, is_strange })) = self.without_news(tx.now) else {
+            return Ok(None);
+        };
+        let grant = open::first_grant(tx.now, found.id, &found.roles, &self.terms, Proof::Password);
+        let new = open::new_session(&grant, found.access_version, &self.terms, &self.from);
+        let event = Event::LoggedIn { user: found.id, session: grant.session_id, proof: Proof::Password };
+        let entered = store::enter(tx, found, counted, &new, &event, &self.from)?;
+        Ok(entered.map(|user| Opened { user, grant, device, is_strange }))
+    }
+
+    /// The same and all else, under the lock of whatever it depends on.
+    fn conclude(&self, tx: &mut Tx<'_>, outbox: &Outbox, on_change: OnChange) -> QueryResult<Result<Opened, Refused>> {
+        let Self { outcome, admitted, terms, from } = self;
+        match outcome {
+            Ok((found, new_hash)) if found.has_second_factor => {
+                ask_for_factor(tx, admitted, found, new_hash.as_deref(), terms, from, on_change).map(Err)
             }
-            Ok(concluded)
+            Ok((found, new_hash)) => {
+                let concluded = succeed(tx, admitted, found, new_hash.as_deref(), terms, from, on_change)?;
+                if let Ok(opened) = &concluded {
+                    tell_of_strange_place(tx, outbox, opened, from)?;
+                }
+                Ok(concluded)
+            }
+            Err((found, failure)) => fail(tx, admitted, found.as_ref(), *failure, from).map(Err),
         }
-        Err((found, failure)) => fail(tx, &admitted, found.as_ref(), *failure, &from).map(Err),
-    });
-    Ok(concluded.await?)
+    }
 }
 
 /// Whether the address is to be verified before anybody logs in.
