@@ -28,12 +28,12 @@ use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::mail::Outbox;
-use crate::session::login::{self, tell_of_strange_place};
-use crate::session::open::{self, Opened, SessionBody, Terms};
+use crate::session::login::{self, Entrance};
+use crate::session::open::{Opened, SessionBody, Terms};
 use crate::throttle;
 use crate::throttle::bucket::Refusal;
 use crate::throttle::device::{Device, DeviceTokenField};
-use crate::throttle::guess::{Admitted, Guess, Recognition};
+use crate::throttle::guess::{Admitted, Guess};
 
 request_body! {
     /// What a log-in that was answered `mfa_required` is completed with.
@@ -207,16 +207,8 @@ fn succeed(
     let Some(standing) = accounts::mark_login(tx, &found.credentials, None, None)? else {
         return Ok(Err(Refused::Unknown));
     };
-    if found.credentials.was_disabled() {
-        audit::record(tx, from, &Event::DisablingEnded { user: found.credentials.id })?;
-    }
-    let mut opened = open::open_with(tx, standing, terms, proof, from)?;
-    let Device { shown, is_wanted } = &terms.device;
-    let user = opened.user.id;
-    Recognition { device: opened.device, is_strange: opened.is_strange } =
-        found.password.remember(tx, user, shown.as_ref(), *is_wanted)?;
-    tell_of_strange_place(tx, outbox, &opened, from)?;
-    audit::record(tx, from, &Event::LoggedIn { user, session: opened.grant.session_id, proof })?;
+    let opened =
+        Entrance { password: &found.password, proof, terms, from, outbox }.open(tx, &found.credentials, standing)?;
     Ok(Ok((proof, opened)))
 }
 

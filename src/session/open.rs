@@ -91,8 +91,6 @@ pub struct Opened {
     pub grant: Grant,
     /// By what the account will know the device, if the client asked for it.
     pub device: Option<DeviceToken>,
-    /// Whether its user is to be told, since the account was never logged in to from there.
-    pub is_strange: bool,
 }
 
 /// Opens a session for a password, in the transaction that found its user in good standing.
@@ -111,7 +109,7 @@ pub(crate) fn open_with(
     let Standing { user, access_version } = standing;
     let grant = first_grant(tx.now, user.id, &user.roles, terms, proof);
     store::insert_session(tx, &new_session(&grant, access_version, terms, from))?;
-    Ok(Opened { user, grant, device: None, is_strange: false })
+    Ok(Opened { user, grant, device: None })
 }
 
 /// What a session of a user with these roles entitles to when it is opened.

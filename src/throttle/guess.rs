@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use diesel::QueryResult;
 
+use super::acquaintance::{Kind, News, Place, Recognition};
 use super::bucket::{Bucket, BucketId, Limit, Refusal, SourceDigest};
 use super::device::DeviceToken;
 use super::rules::State;
@@ -23,11 +24,6 @@ use crate::config::Config;
 use crate::db::Tx;
 use crate::http::origin::Origin;
 use crate::session::SessionId;
-
-/// How many sources of each kind an account knows: the ones that it saw last.
-const KNOWN_OF_EACH_KIND: i64 = 20;
-/// That a known source was seen is noted once in this time, so that a log-in mostly writes nothing.
-const SEEN_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 /// A password about to be checked.
 #[derive(Clone)]
@@ -54,21 +50,6 @@ struct Candidate {
     source: SourceDigest,
     /// Counts its guesses at this account. While the account does not know it: how many of the account's are its own.
     bucket: Bucket,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Device,
-    Address,
-}
-
-impl Kind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Device => "device",
-            Self::Address => "address",
-        }
-    }
 }
 
 /// The limits of an address and of what is around it.
@@ -201,14 +182,14 @@ impl Limits {
         let seen_at =
             |candidate: &Candidate| seen.iter().find(|(source, _)| *source == candidate.source).map(|(_, at)| *at);
         let known = self.candidates.iter().find(|candidate| seen_at(candidate).is_some());
-        let to_remember = self
+        let places = self
             .candidates
             .iter()
-            .map(|candidate| Remembered { kind: candidate.kind, source: candidate.source, seen_at: seen_at(candidate) })
+            .map(|candidate| Place { kind: candidate.kind, source: candidate.source, seen_at: seen_at(candidate) })
             .collect();
         if let Some(Candidate { bucket, .. }) = known {
             let has_own = bucket.rule.level(states.of(bucket), now) > 0;
-            return Counted { main: *bucket, judges: vec![*bucket], stranger: None, has_own, to_remember };
+            return Counted { main: *bucket, judges: vec![*bucket], stranger: None, has_own, places };
         }
         let own = self.candidates.iter().find(|candidate| candidate.kind == Kind::Address);
         let stranger = own.zip(self.around).map(|(own, around)| Stranger { own: own.bucket, around });
@@ -221,7 +202,7 @@ impl Limits {
                 judges.extend(around.accounts);
             }
         }
-        Counted { main: self.bucket, judges, stranger, has_own, to_remember }
+        Counted { main: self.bucket, judges, stranger, has_own, places }
     }
 }
 
@@ -250,7 +231,7 @@ struct Counted {
     stranger: Option<Stranger>,
     /// Whether there is anything that a right password takes back: earlier failures from this very source.
     has_own: bool,
-    to_remember: Vec<Remembered>,
+    places: Vec<Place>,
 }
 
 #[derive(Clone, Copy)]
@@ -258,13 +239,6 @@ struct Stranger {
     /// How many of the account's failures are this source's.
     own: Bucket,
     around: Around,
-}
-
-#[derive(Clone, Copy)]
-struct Remembered {
-    kind: Kind,
-    source: SourceDigest,
-    seen_at: Option<Timestamp>,
 }
 
 impl Counted {
@@ -388,20 +362,10 @@ impl Admitted {
         shown: Option<&DeviceToken>,
         wants_device: bool,
     ) -> QueryResult<Recognition> {
-        let Some(Counted { to_remember, .. }) = &self.0 else { return Ok(Recognition::default()) };
-        let News { sources, device, wants_new_device } = self.news(tx.now, shown, wants_device);
-        let (mut device, mut is_strange) = (device, false);
-        for Remembered { kind, source, seen_at } in sources {
-            is_strange |= come_to_know(tx, user, kind, source, seen_at.is_none())?;
+        match &self.0 {
+            Some(Counted { places, .. }) => News::of(places, tx.now, shown, wants_device).note(tx, user),
+            None => Ok(Recognition::default()),
         }
-        if wants_new_device {
-            let token = DeviceToken::generate();
-            let knows_others = come_to_know(tx, user, Kind::Device, token.digest(), true)?;
-            // Where the address tells, it is the one to ask: a known one may well have another device.
-            is_strange |= knows_others && !to_remember.iter().any(|remembered| remembered.kind == Kind::Address);
-            device = Some(token);
-        }
-        Ok(Recognition { device: device.filter(|_| wants_device), is_strange })
     }
 
     /// What a right password on a quiet account comes to, which is most of them: nothing is taken back, and nothing is news to
@@ -412,30 +376,14 @@ impl Admitted {
         shown: Option<&DeviceToken>,
         wants_device: bool,
     ) -> Option<(Option<BucketId>, Recognition)> {
-        let Some(Counted { main, has_own, .. }) = &self.0 else { return Some((None, Recognition::default())) };
-        let News { sources, device, wants_new_device } = self.news(now, shown, wants_device);
-        if *has_own || wants_new_device || !sources.is_empty() {
-            return None;
-        }
-        Some((Some(main.id), Recognition { device: device.filter(|_| wants_device), is_strange: false }))
-    }
-
-    fn news(&self, now: Timestamp, shown: Option<&DeviceToken>, wants_device: bool) -> News {
-        let (mut sources, mut device) = (Vec::new(), None);
-        for remembered in self.0.iter().flat_map(|counted| &counted.to_remember) {
-            match (remembered.kind, remembered.seen_at) {
-                // Only what was issued here is ever known: otherwise one could plant a token that one knows.
-                (Kind::Device, None) => continue,
-                (Kind::Device, Some(_)) => device = shown.cloned(),
-                // A device that travels would push out the addresses at which its owner is at home.
-                (Kind::Address, None) if device.is_some() => continue,
-                (Kind::Address, _) => {}
-            }
-            if remembered.seen_at.is_none_or(|at| now.since(at) >= SEEN_AGAIN) {
-                sources.push(*remembered);
+        match &self.0 {
+            None => Some((None, Recognition::default())),
+            Some(Counted { has_own: true, .. }) => None,
+            Some(Counted { main, places, .. }) => {
+                let recognition = News::of(places, now, shown, wants_device).none()?;
+                Some((Some(main.id), recognition))
             }
         }
-        News { sources, wants_new_device: wants_device && device.is_none(), device }
     }
 
     /// All that the guess may change, locked in the one order.
@@ -449,34 +397,6 @@ impl Admitted {
         ids.sort_unstable();
         store::lock_buckets(tx, &ids).map(States)
     }
-}
-
-/// What a log-in tells an account about where it is used.
-struct News {
-    /// To be noted: new, or not seen for long.
-    sources: Vec<Remembered>,
-    /// The one that was shown, if the account knows it.
-    device: Option<DeviceToken>,
-    wants_new_device: bool,
-}
-
-/// A new source takes the place of the one that was seen longest ago. Whether it is new, and the account knows others.
-fn come_to_know(tx: &mut Tx<'_>, user: UserId, kind: Kind, source: SourceDigest, is_new: bool) -> QueryResult<bool> {
-    store::upsert_known(tx, user, kind.as_str(), source)?;
-    if !is_new {
-        return Ok(false);
-    }
-    Ok(store::delete_known_beyond(tx, user, kind.as_str(), KNOWN_OF_EACH_KIND)? > 1)
-}
-
-/// What an account makes of where it was logged in to from.
-#[derive(Debug, Default)]
-pub(crate) struct Recognition {
-    /// The token by which it will know the device: the one that was shown, if it is known, else a new one. None unless one is
-    /// wanted.
-    pub(crate) device: Option<DeviceToken>,
-    /// It knows neither the device nor the address, and others it does know.
-    pub(crate) is_strange: bool,
 }
 
 /// Buckets as they were read; those that were never used are empty.

@@ -2,10 +2,12 @@
 //! a restart forgets nothing. `docs/abuse.md` says which limits there are and why.
 //!
 //! [`rules`] is the arithmetic and [`source`] says who is who, both pure; [`bucket`] names what is counted; [`guess`] is a
-//! password's way through the limits, [`quota`] that of a new account or a mail.
+//! password's way through the limits, [`quota`] that of a new account or a mail, [`acquaintance`] what an account knows of where it
+//! is used.
 //!
 //! Owns: throttles, known_sources.  Emits: LimitReached.
 
+mod acquaintance;
 pub mod bucket;
 pub mod device;
 pub mod guess;
@@ -16,6 +18,7 @@ mod store;
 
 use diesel::QueryResult;
 
+pub(crate) use self::acquaintance::Recognition;
 use self::bucket::{BucketId, Limit, Refusal};
 pub(crate) use self::store::{
     KnownSourceId, admits_none, delete_clear, delete_unseen, look_for_clear, look_for_unseen,

@@ -24,7 +24,7 @@ use super::open::{self, Opened, SecondStep, SessionBody, Terms};
 use crate::access::step_up::Proof;
 use crate::account::email::Email;
 use crate::account::password::Password;
-use crate::account::store::{self as accounts, Credentials};
+use crate::account::store::{self as accounts, Credentials, Standing};
 use crate::app::App;
 use crate::audit::{self, Event, LoginFailure};
 use crate::clock::Timestamp;
@@ -39,9 +39,10 @@ use crate::http::origin::Origin;
 use crate::mail::{Notice, Outbox};
 use crate::mfa;
 use crate::throttle;
+use crate::throttle::Recognition;
 use crate::throttle::bucket::{BucketId, Refusal};
 use crate::throttle::device::{Device, DeviceTokenField};
-use crate::throttle::guess::{Admitted, Guess, Recognition};
+use crate::throttle::guess::{Admitted, Guess};
 
 request_body! {
     /// Who somebody says they are.
@@ -205,14 +206,14 @@ impl Attempted {
     }
 
     fn enter(&self, tx: &mut Tx<'_>) -> QueryResult<Option<Opened>> {
-        let Some((found, counted, Recognition { device, is_strange })) = self.without_news(tx.now) else {
+        let Some((found, counted, Recognition { device, .. })) = self.without_news(tx.now) else {
             return Ok(None);
         };
         let grant = open::first_grant(tx.now, found.id, &found.roles, &self.terms, Proof::Password);
         let new = open::new_session(&grant, found.access_version, &self.terms, &self.from);
         let event = Event::LoggedIn { user: found.id, session: grant.session_id, proof: Proof::Password };
         let entered = store::enter(tx, found, counted, &new, &event, &self.from)?;
-        Ok(entered.map(|user| Opened { user, grant, device, is_strange }))
+        Ok(entered.map(|user| Opened { user, grant, device }))
     }
 
     /// The same and all else, under the lock of whatever it depends on.
@@ -223,11 +224,8 @@ impl Attempted {
                 ask_for_factor(tx, admitted, found, new_hash.as_deref(), terms, from, on_change).map(Err)
             }
             Ok((found, new_hash)) => {
-                let concluded = succeed(tx, admitted, found, new_hash.as_deref(), terms, from, on_change)?;
-                if let Ok(opened) = &concluded {
-                    tell_of_strange_place(tx, outbox, opened, from)?;
-                }
-                Ok(concluded)
+                let entrance = Entrance { password: admitted, proof: Proof::Password, terms, from, outbox };
+                succeed(tx, &entrance, found, new_hash.as_deref(), on_change)
             }
             Err((found, failure)) => fail(tx, admitted, found.as_ref(), *failure, from).map(Err),
         }
@@ -239,18 +237,36 @@ pub(crate) fn lacks_verification(config: &Config, found: &Credentials) -> bool {
     config.registration == Registration::Verified && !found.is_verified
 }
 
-/// A notice, if the account was logged in to from somewhere else before. The first log-in of all is from nowhere new.
-pub(crate) fn tell_of_strange_place(
-    tx: &mut Tx<'_>,
-    outbox: &Outbox,
-    opened: &Opened,
-    from: &Origin,
-) -> QueryResult<()> {
-    if !opened.is_strange {
-        return Ok(());
+/// How somebody comes in who has proven who they are.
+pub(crate) struct Entrance<'a> {
+    /// What their password counted in.
+    pub(crate) password: &'a Admitted,
+    pub(crate) proof: Proof,
+    pub(crate) terms: &'a Terms,
+    pub(crate) from: &'a Origin,
+    pub(crate) outbox: &'a Outbox,
+}
+
+impl Entrance<'_> {
+    /// Opens a session of an account that was `checked` and is in good standing still, with all that follows from it: a time of
+    /// being disabled is over, the account knows where it was logged in to from, and tells its user if that is new.
+    pub(crate) fn open(&self, tx: &mut Tx<'_>, checked: &Credentials, standing: Standing) -> QueryResult<Opened> {
+        let Self { password, proof, terms, from, outbox } = self;
+        if checked.was_disabled() {
+            audit::record(tx, from, &Event::DisablingEnded { user: checked.id })?;
+        }
+        let mut opened = open::open_with(tx, standing, terms, *proof, from)?;
+        let Device { shown, is_wanted } = &terms.device;
+        let Recognition { device, is_strange } = password.remember(tx, checked.id, shown.as_ref(), *is_wanted)?;
+        // The first log-in of all is from nowhere new.
+        if is_strange {
+            outbox.tell_from(tx, Notice::NewSignIn, checked.id, &opened.user.email, from.address)?;
+        }
+        opened.device = device;
+        let session = opened.grant.session_id;
+        audit::record(tx, from, &Event::LoggedIn { user: checked.id, session, proof: *proof })?;
+        Ok(opened)
     }
-    let Opened { user, .. } = opened;
-    outbox.tell_from(tx, Notice::NewSignIn, user.id, &user.email, from.address)
 }
 
 type Looked = Result<(Admitted, Option<Credentials>), Refusal>;
@@ -265,33 +281,23 @@ fn look(tx: &mut Tx<'_>, guess: &Guess, email: &Email) -> QueryResult<Looked> {
 
 fn succeed(
     tx: &mut Tx<'_>,
-    admitted: &Admitted,
+    entrance: &Entrance<'_>,
     found: &Credentials,
     new_hash: Option<&str>,
-    terms: &Terms,
-    from: &Origin,
     on_change: OnChange,
 ) -> QueryResult<Result<Opened, Refused>> {
+    let admitted = entrance.password;
     let counted = match admitted.succeed_if(tx)? {
         Ok(counted) => counted,
         Err(refusal) => return Ok(Err(Refused::Throttled(refusal))),
     };
-    let Some(standing) = accounts::mark_login(tx, found, new_hash, counted)? else {
-        return match admitted.recheck(tx)? {
-            Some(refusal) => Ok(Err(Refused::Throttled(refusal))),
-            None => changed(tx, admitted, found, from, on_change).map(Err),
-        };
-    };
-    if found.was_disabled() {
-        audit::record(tx, from, &Event::DisablingEnded { user: found.id })?;
+    if let Some(standing) = accounts::mark_login(tx, found, new_hash, counted)? {
+        return entrance.open(tx, found, standing).map(Ok);
     }
-    let mut opened = open::open(tx, standing, terms, from)?;
-    let Device { shown, is_wanted } = &terms.device;
-    Recognition { device: opened.device, is_strange: opened.is_strange } =
-        admitted.remember(tx, opened.user.id, shown.as_ref(), *is_wanted)?;
-    let event = Event::LoggedIn { user: opened.user.id, session: opened.grant.session_id, proof: Proof::Password };
-    audit::record(tx, from, &event)?;
-    Ok(Ok(opened))
+    match admitted.recheck(tx)? {
+        Some(refusal) => Ok(Err(Refused::Throttled(refusal))),
+        None => changed(tx, admitted, found, entrance.from, on_change).map(Err),
+    }
 }
 
 /// The first of two steps: what is remembered of this source's failures stays, and nobody has logged in yet.

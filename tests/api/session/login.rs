@@ -1,7 +1,5 @@
 //! `POST /v1/auth/login`.
 
-use std::time::Duration;
-
 use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both, token};
 
 on_both! {
