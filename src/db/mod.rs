@@ -167,6 +167,11 @@ impl Db {
         &self.shared.url
     }
 
+    /// Whether each statement is a way to another process and back, so that one is worth more than several.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.shared.url, Url::Postgres(_))
+    }
+
     /// Runs `work` in one transaction and commits it if it returns `Ok`. It may run several times: a serialization
     /// failure or a deadlock begins it afresh.
     ///

@@ -29,7 +29,7 @@ use crate::app::App;
 use crate::audit::{self, Event, LoginFailure};
 use crate::clock::Timestamp;
 use crate::config::{Config, Registration};
-use crate::db::{Tx, Url};
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::field::Text;
 use crate::hasher::{self, Verdict};
@@ -181,10 +181,9 @@ struct Attempted {
     from: Origin,
 }
 
-/// Opens the session with one statement, where there is nothing to decide. `None` if there is, or nothing to save: SQLite has no
-/// round trips.
+/// Opens the session with one statement, where there is nothing to decide. `None` if there is, or nothing to be saved by it.
 async fn enter_at_once(app: &App, attempted: &Arc<Attempted>) -> Result<Option<Opened>> {
-    if matches!(app.db.url(), Url::Sqlite(_)) || attempted.without_news(app.clock.now()).is_none() {
+    if !app.db.is_remote() || attempted.without_news(app.clock.now()).is_none() {
         return Ok(None);
     }
     let attempted = Arc::clone(attempted);
