@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::http::openapi::Operation;
 use crate::http::respond::survive;
-use crate::http::{cookie, health, idempotency};
+use crate::http::{bearer, cookie, health, idempotency};
 use crate::metrics::Metrics;
 use crate::mfa;
 use crate::oauth::{metadata, token};
@@ -44,7 +44,7 @@ pub struct Route {
     pub caller: Caller,
     /// How often.
     pub limit: RateLimit,
-    /// How fresh and how strong the log-in behind an access token must be. Whoever reads the token judges it.
+    /// How fresh and how strong the log-in behind an access token must be.
     pub demand: Demand,
     /// What the API description says; operators need none.
     pub describe: Option<Describe>,
@@ -232,16 +232,17 @@ impl Route {
         self.demand = demand;
         self
     }
-}
 
-/// What the rows of one path demand, by method; known to each request for it.
-struct Demands(Vec<(Method, Demand)>);
-
-/// What the row that a request has met demands of the log-in behind its token.
-pub fn demand_of(http: &HttpRequest) -> Demand {
-    let demands = http.app_data::<Demands>();
-    let own = demands.and_then(|Demands(rows)| rows.iter().find(|(method, _)| method == http.method()));
-    own.map_or(Demand::Nothing, |(_, demand)| *demand)
+    /// The service, behind what the row says of who may call it.
+    fn guarded(&self) -> Service {
+        let (caller, demand) = (self.caller, self.demand);
+        match caller {
+            Account | AccountOrActor | AccountOrKey | Admin => {
+                (self.service)().wrap(from_fn(move |request, next| bearer::guard(caller, demand, request, next)))
+            }
+            AnyToken | Anyone | AnyoneAnywhere | RefreshToken => (self.service)(),
+        }
+    }
 }
 
 /// Every answer that the tables foresee is counted from zero on: a series that begins with its first event hides that
@@ -270,12 +271,11 @@ pub fn register(routes: &'static [Route], config: &Config, actix: &mut ServiceCo
     for path in paths {
         let rows: Vec<&Route> = routes.iter().filter(|route| route.path == path).collect();
         let allowed = allowed_methods(&rows);
-        let demands = Demands(rows.iter().map(|row| (row.method.clone(), row.demand)).collect());
-        let mut resource = web::resource(path).app_data(demands);
+        let mut resource = web::resource(path);
         for row in &rows {
-            resource = resource.route((row.service)().method(row.method.clone()));
+            resource = resource.route(row.guarded().method(row.method.clone()));
             if row.method == Method::GET {
-                resource = resource.route((row.service)().method(Method::HEAD));
+                resource = resource.route(row.guarded().method(Method::HEAD));
             }
         }
         let refuse = move |_: HttpRequest| {

@@ -3,17 +3,22 @@
 //! A key is presented as `X-API-Key` or as a Bearer token. It reaches what only reads; whatever manages an account demands a
 //! session, of a key as of a token that a key was exchanged for. A value of `X-API-Key` that is no key of ours is somebody
 //! else's: gateways have keys by that name.
+//!
+//! Who may call a route, its row in the table says ([`routes`]), and [`guard`] stands before it. A handler takes the same caller as
+//! its row names.
 
 use std::borrow::Cow;
-use std::pin::Pin;
+use std::future::{Ready, ready};
 
-use actix_web::dev::Payload;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName};
+use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use zeroize::Zeroizing;
 
 use crate::access::scope::Scope;
+use crate::access::step_up::Demand;
 use crate::access::{Caller, NoAdministrator};
 use crate::account::User;
 use crate::api_key;
@@ -57,85 +62,97 @@ pub struct Admin {
     pub user: User,
 }
 
-impl FromRequest for Account {
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
-
-    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let http = http.clone();
-        Box::pin(async move {
-            let AccountOrActor { caller, user } = authenticate(application(&http), &http).await?;
-            if caller.actor.is_some() { Err(NOT_FOR_ANOTHER) } else { Ok(Self { caller, user }) }
-        })
+/// Stands before a route: lets through whom its row in the table names, and keeps them for the handler. Nothing else of the request
+/// is read before, so that nobody learns what would have been made of it, or has a body parsed that they may not send.
+///
+/// # Errors
+/// Those of the row's caller: [`refusals`] and so on.
+pub async fn guard<B>(
+    named: routes::Caller,
+    demand: Demand,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    use routes::Caller::{self as Named, AnyToken, Anyone, AnyoneAnywhere, RefreshToken};
+    let http = request.request();
+    match named {
+        Named::Account => keep(http, account(http, demand).await?),
+        Named::AccountOrActor => keep(http, authenticate(http, demand).await?),
+        Named::AccountOrKey => keep(http, reader(http).await?),
+        Named::Admin => keep(http, administrator(http, demand).await?),
+        AnyToken | Anyone | AnyoneAnywhere | RefreshToken => {}
     }
+    next.call(request).await
 }
 
-impl FromRequest for AccountOrActor {
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
-
-    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let http = http.clone();
-        Box::pin(async move { authenticate(application(&http), &http).await })
-    }
+fn keep(http: &HttpRequest, caller: impl Sized + 'static) {
+    http.extensions_mut().insert(caller);
 }
 
-impl FromRequest for Admin {
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+/// Whom [`guard`] let through.
+macro_rules! kept {
+    ($($caller:ty),*) => {$(
+        impl FromRequest for $caller {
+            type Error = Error;
+            type Future = Ready<Result<Self>>;
 
-    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let http = http.clone();
-        Box::pin(async move {
-            let (caller, user) = signed_in(application(&http), &http).await?;
-            caller.administers().map_err(|lacking| match lacking {
-                NoAdministrator::WithoutRole => ADMINISTRATORS_ONLY,
-                NoAdministrator::WithoutScope => Error::InsufficientScope(Scope::ADMIN),
-            })?;
-            judge_log_in(application(&http), &http, &caller)?;
-            Ok(Self { caller, user })
-        })
-    }
+            fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
+                let kept = http.extensions_mut().remove::<Self>();
+                ready(kept.ok_or_else(|| {
+                    tracing::error!("a defect: the handler wants another caller than its row in the table names");
+                    Error::Internal
+                }))
+            }
+        }
+    )*};
+}
+kept!(Account, AccountOrActor, Reader, Admin);
+
+async fn account(http: &HttpRequest, demand: Demand) -> Result<Account> {
+    let AccountOrActor { caller, user } = authenticate(http, demand).await?;
+    if caller.actor.is_some() { Err(NOT_FOR_ANOTHER) } else { Ok(Account { caller, user }) }
 }
 
-impl FromRequest for Reader {
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+async fn administrator(http: &HttpRequest, demand: Demand) -> Result<Admin> {
+    let (caller, user) = signed_in(http).await?;
+    caller.administers().map_err(|lacking| match lacking {
+        NoAdministrator::WithoutRole => ADMINISTRATORS_ONLY,
+        NoAdministrator::WithoutScope => Error::InsufficientScope(Scope::ADMIN),
+    })?;
+    judge_log_in(http, demand, &caller)?;
+    Ok(Admin { caller, user })
+}
 
-    fn from_request(http: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let http = http.clone();
-        Box::pin(async move {
-            let (user, may) = match identify(application(&http), &http).await? {
-                Identified::Session(caller, user) => (user, caller.may(Scope::ACCOUNT)),
-                Identified::ApiKey { user, scope } => (user, scope.contains(Scope::ACCOUNT)),
-            };
-            if may { Ok(Self { user }) } else { Err(Error::InsufficientScope(Scope::ACCOUNT)) }
-        })
-    }
+async fn reader(http: &HttpRequest) -> Result<Reader> {
+    let (user, may) = match identify(http).await? {
+        Identified::Session(caller, user) => (user, caller.may(Scope::ACCOUNT)),
+        Identified::ApiKey { user, scope } => (user, scope.contains(Scope::ACCOUNT)),
+    };
+    if may { Ok(Reader { user }) } else { Err(Error::InsufficientScope(Scope::ACCOUNT)) }
 }
 
 fn application(http: &HttpRequest) -> &Data<App> {
     http.app_data::<Data<App>>().expect("every listener carries the application")
 }
 
-/// Verifies the token, finds who stands behind it, demands the scope `account`, and judges their log-in by what the route
-/// demands.
+/// Verifies the token, finds who stands behind it, demands the scope `account`, and judges their log-in.
 ///
 /// # Errors
 /// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::Forbidden`] for API keys, [`Error::InsufficientScope`],
 /// [`Error::InsufficientAuthentication`].
-pub async fn authenticate(app: &App, http: &HttpRequest) -> Result<AccountOrActor> {
-    let (caller, user) = signed_in(app, http).await?;
+pub async fn authenticate(http: &HttpRequest, demand: Demand) -> Result<AccountOrActor> {
+    let (caller, user) = signed_in(http).await?;
     if !caller.may(Scope::ACCOUNT) {
         return Err(Error::InsufficientScope(Scope::ACCOUNT));
     }
-    judge_log_in(app, http, &caller)?;
+    judge_log_in(http, demand, &caller)?;
     Ok(AccountOrActor { caller, user })
 }
 
 /// Whether the log-in behind a token is as fresh and as strong as the route demands.
-fn judge_log_in(app: &App, http: &HttpRequest, caller: &Caller) -> Result<()> {
-    let freshness = routes::demand_of(http).freshness(&app.config.step_up);
+fn judge_log_in(http: &HttpRequest, demand: Demand, caller: &Caller) -> Result<()> {
+    let app = application(http);
+    let freshness = demand.freshness(&app.config.step_up);
     if freshness.admits(caller.authentication, app.clock.now()) {
         Ok(())
     } else {
@@ -143,8 +160,8 @@ fn judge_log_in(app: &App, http: &HttpRequest, caller: &Caller) -> Result<()> {
     }
 }
 
-async fn signed_in(app: &App, http: &HttpRequest) -> Result<(Caller, User)> {
-    match identify(app, http).await? {
+async fn signed_in(http: &HttpRequest) -> Result<(Caller, User)> {
+    match identify(http).await? {
         Identified::Session(caller, user) => Ok((caller, user)),
         Identified::ApiKey { .. } => Err(NOT_BY_KEY),
     }
@@ -156,7 +173,8 @@ enum Identified {
     ApiKey { user: User, scope: Scope },
 }
 
-async fn identify(app: &App, http: &HttpRequest) -> Result<Identified> {
+async fn identify(http: &HttpRequest) -> Result<Identified> {
+    let app = application(http);
     let token = match presented(http)? {
         Credential::ApiKey(key) => {
             let from = Origin::extract(http).await?;

@@ -13,6 +13,7 @@ use super::family::Verdict;
 use super::refresh::RefreshTokenField;
 use super::token::RefreshToken;
 use super::{RevokedReason, SessionId, refresh, store};
+use crate::access::step_up::Demand;
 use crate::account::UserId;
 use crate::app::App;
 use crate::audit::{self, Event};
@@ -46,7 +47,7 @@ pub async fn handle(
     if let Some(token) = body.refresh_token {
         end_by_token(&app, token.parse()?, body.all, from).await?;
     } else if bearer::is_presented(&http) {
-        let AccountOrActor { caller, .. } = bearer::authenticate(&app, &http).await?;
+        let AccountOrActor { caller, .. } = bearer::authenticate(&http, Demand::Nothing).await?;
         let tx = move |tx: &mut Tx<'_>| end(tx, caller.user_id, caller.session_id, body.all, &from);
         app.db.tx("session.logout", tx).await?;
     } else {

@@ -8,6 +8,7 @@ mod http;
 mod matrix;
 mod mfa;
 mod oauth;
+mod rights_first;
 mod session;
 mod states;
 mod token;
