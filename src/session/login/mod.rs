@@ -6,8 +6,9 @@
 //! of whoever tries too often ([`throttle::guess`]). Only who knows the password can meet an account that changes meanwhile,
 //! and costs a second look. When too many log in, nothing is done before that is said.
 //!
-//! A right password of an account that has a second factor opens no session: it is answered with a challenge, costs and
-//! writes as much as one that does, and counts neither as right nor as wrong ([`mfa::login`]).
+//! A right password of an account that has a second factor opens no session: it is answered with a challenge, and counts neither
+//! as right nor as wrong ([`mfa::login`]). One that there is nothing more to say of is one statement ([`store`]); like a refresh, whatever
+//! that does not match is decided by a transaction.
 //!
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed, FactorRequired.
 
