@@ -201,7 +201,7 @@ metrics! {
     http_requests: counters { method: METHODS, route: ROUTES, status: STATUSES } =
         "signet_http_requests_total", "Requests answered, by route pattern, method and status.";
     http_latency: histograms { method: METHODS, route: ROUTES } =
-        "signet_http_request_duration_seconds", "Time from a request's head to its answer's head.";
+        "signet_http_request_duration_seconds", "Time from a request's head to its answer's head; whole tenths of a second where it must not tell who has an account.";
     http_panics: counter {} =
         "signet_http_panics_total", "Requests that ended in a defect of ours and were answered 500.";
     draining: gauge {} =

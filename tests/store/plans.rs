@@ -535,7 +535,8 @@ fn plan(database: &mut Conn, statement: &str) -> String {
 fn summary(statement: &str) -> String {
     let words: Vec<&str> = statement.split_whitespace().collect();
     let verb = words.first().copied().unwrap_or_default();
-    let at = words.iter().position(|word| ["FROM", "INTO", "UPDATE", "(UPDATE"].contains(word)).map_or(0, |place| place + 1);
+    let at =
+        words.iter().position(|word| ["FROM", "INTO", "UPDATE", "(UPDATE"].contains(word)).map_or(0, |place| place + 1);
     let table = words.get(at).copied().unwrap_or_default().trim_matches(['(', '"', '`']);
     format!("{verb} {table}")
 }
