@@ -51,6 +51,6 @@ mod tests {
         assert_eq!(said("2020-01-01T00:00:00Z"), Err("this time is over".to_owned()));
         assert_eq!(said("0s"), Err("this time is over".to_owned()));
         assert!(said("tomorrow").is_err());
-        assert_eq!(said("9999-12-31T23:59:59Z").as_deref(), Ok("9999-12-30T22:00:00.999999Z"));
+        assert_eq!(said("9999-12-31T23:59:59Z").as_deref(), Ok("9999-12-30T22:00:00Z"));
     }
 }
