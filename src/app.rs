@@ -16,7 +16,7 @@ use crate::access::rights::Rights;
 use crate::account::breached::Breached;
 use crate::api_key::presented::KeyNotes;
 use crate::clock::{Clock, disagreement};
-use crate::config::Config;
+use crate::config::{Config, variable_of};
 use crate::db::{self, Db, Gather, Url, migrations};
 use crate::hasher::Hasher;
 use crate::http::health::Health;
@@ -92,8 +92,15 @@ pub enum StartError {
     #[error(transparent)]
     Keys(#[from] keys::OpenError),
     /// A listener.
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, std::io::Error),
+    #[error("cannot listen on {address}: {error}; set `{key}` ({variable}) to another", variable = variable_of(key))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+        /// What says where.
+        key: &'static str,
+    },
     /// A thread or a signal handler.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -181,8 +188,10 @@ impl Listeners {
     /// # Errors
     /// [`StartError::Listen`].
     pub fn bind(config: &Config) -> Result<Self, StartError> {
-        let bind = |address| TcpListener::bind(address).map_err(|error| StartError::Listen(address, error));
-        Ok(Self { public: bind(config.public.listen)?, management: bind(config.management.listen)? })
+        let bind =
+            |address, key| TcpListener::bind(address).map_err(|error| StartError::Listen { address, error, key });
+        let public = bind(config.public.listen, "public.listen")?;
+        Ok(Self { public, management: bind(config.management.listen, "management.listen")? })
     }
 
     /// Where the API listens.

@@ -48,12 +48,35 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339, with whatever offset.
+/// What is no date with a time of day and an offset (RFC 3339).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", NotATime::DETAIL)]
+pub struct NotATime;
+
+impl NotATime {
+    /// What a time looks like.
+    pub const DETAIL: &str = "a time has a date, a time of day and an offset, as 2026-12-24T18:00:00Z (RFC 3339)";
+}
+
+/// RFC 3339, with whatever offset. The calendar behind this ends a day before the year 9999 does, for the sake of all
+/// offsets; what comes later is the last time that it has.
 impl std::str::FromStr for Timestamp {
-    type Err = jiff::Error;
-    fn from_str(text: &str) -> Result<Self, jiff::Error> {
-        text.parse::<jiff::Timestamp>().map(|time| Self(time.as_microsecond()))
+    type Err = NotATime;
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let last = Self(jiff::Timestamp::MAX.as_second() * 1_000_000);
+        match text.parse::<jiff::Timestamp>() {
+            Ok(time) => Ok(Self(time.as_microsecond()).min(last)),
+            Err(_) if is_after_the_calendar(text) => Ok(last),
+            Err(_) => Err(NotATime),
+        }
     }
+}
+
+fn is_after_the_calendar(text: &str) -> bool {
+    jiff::fmt::temporal::Pieces::parse(text).is_ok_and(|pieces| {
+        let is_whole = pieces.time().is_some() && pieces.to_numeric_offset().is_some();
+        is_whole && pieces.date() >= jiff::civil::date(9999, 12, 30)
+    })
 }
 
 impl Add<Duration> for Timestamp {
@@ -167,6 +190,25 @@ mod tests {
         let now = Timestamp::from_micros(10);
         assert_eq!(now.since(Timestamp::from_micros(20)), Duration::ZERO);
         assert_eq!(now.since(Timestamp::from_micros(3)), Duration::from_micros(7));
+    }
+
+    #[test]
+    fn every_year_of_four_digits_is_read() {
+        let read = |text: &str| text.parse::<Timestamp>().map(|time| time.to_string());
+        assert_eq!(read("9999-12-30T21:59:59Z").as_deref(), Ok("9999-12-30T21:59:59Z"));
+        for last in [
+            "9999-12-30T22:00:00.5Z",
+            "9999-12-31T00:00:00Z",
+            "9999-12-31T23:59:59.999999Z",
+            "9999-12-30T23:30:00-23:30",
+        ] {
+            assert_eq!(read(last).as_deref(), Ok("9999-12-30T22:00:00Z"), "{last}");
+        }
+        assert_eq!(read("0001-01-01T00:00:00Z").as_deref(), Ok("0001-01-01T00:00:00Z"));
+        for bad in ["9999-12-31", "9999-12-31T00:00:00", "9999-12-32T00:00:00Z", "99999-01-01T00:00:00Z", "2026-11-21"]
+        {
+            assert_eq!(read(bad), Err(NotATime), "{bad}");
+        }
     }
 
     #[test]

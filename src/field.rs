@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::clock::Timestamp;
+use crate::clock::{NotATime, Timestamp};
 
 /// Why a field's value is refused. Neither part quotes the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl FromField for i64 {
 /// A point in time (RFC 3339).
 impl FromField for Timestamp {
     fn from_text(text: String) -> Result<Self, Invalid> {
-        text.parse().map_err(|_| Invalid::new("malformed", "this is no time of RFC 3339, as 2026-12-24T18:00:00Z"))
+        text.parse().map_err(|_| Invalid::new("malformed", NotATime::DETAIL))
     }
 
     fn schema() -> schemars::Schema {

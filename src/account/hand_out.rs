@@ -30,7 +30,7 @@ pub(crate) const INVITATION_TTL: Duration = invitation::TTL;
 /// Makes a token for a user, in place of the one that may have been sent.
 ///
 /// # Errors
-/// [`Error::NotFound`], for a disabled user too; or the database's.
+/// [`Error::NotFound`]; [`Error::UserDisabled`], since it would work only once they are enabled; or the database's.
 pub(crate) async fn token(
     db: &Db,
     by: Actor,
@@ -39,18 +39,17 @@ pub(crate) async fn token(
     ttl: Duration,
 ) -> Result<OneTimeToken> {
     let who = who.into();
-    let token = db
-        .tx("account.hand_out", move |tx| {
-            let Some(id) = who.find(tx)? else { return Ok(None) };
-            let Some(user) = store::find_addressee_by_id(tx, id)?.filter(|user| user.is_active) else {
-                return Ok(None);
-            };
-            let token = one_time::issue(tx, user.id, purpose, By::Operator, ttl)?;
-            audit::record_by(tx, &by, &Event::LinkIssued { user: user.id, purpose })?;
-            Ok(Some(token))
-        })
-        .await?;
-    token.ok_or(Error::NotFound)
+    let token = db.tx("account.hand_out", move |tx| {
+        let Some(id) = who.find(tx)? else { return Ok(Err(Error::NotFound)) };
+        let Some(user) = store::find_addressee_by_id(tx, id)? else { return Ok(Err(Error::NotFound)) };
+        if !user.is_active {
+            return Ok(Err(Error::UserDisabled));
+        }
+        let token = one_time::issue(tx, user.id, purpose, By::Operator, ttl)?;
+        audit::record_by(tx, &by, &Event::LinkIssued { user: user.id, purpose })?;
+        Ok(Ok(token))
+    });
+    token.await?
 }
 
 /// Invites somebody, in place of the invitation that they may have: by a letter in `outbox`, or with a token.

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::users::forms::who;
-use super::users::no_such_user;
+use super::users::forms::{duration, id, who};
+use super::users::{no_such_user, refusal};
 use super::{Failure, block_on, config_of_command, open_database};
 use crate::api_key::create::{KeyScope, Request, Wanted};
 use crate::api_key::key::ApiKey;
@@ -32,7 +32,7 @@ pub(super) enum Command {
         #[arg(long = "scope", value_name = "WORD", required = true)]
         scope: Vec<String>,
         /// How long it works, as 30d; api_keys.default_ttl if not said, and never longer than api_keys.max_ttl
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = duration)]
         expires_in: Option<Duration>,
     },
     /// List a user's API keys that work
@@ -50,10 +50,10 @@ pub(super) enum Command {
         /// The key's id
         id: String,
         /// How long the secret before it still works, at most 7d; 0s ends it at once
-        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
         overlap: Duration,
         /// How long the key works from now on; as long as it was to work before if not said
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = duration)]
         expires_in: Option<Duration>,
     },
     /// End an API key, or all that a user has
@@ -76,18 +76,19 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             let body = Request { name, scope, expires_in: expires_in.map(Seconds) };
             let wanted = Wanted::accept(body, &config.api_keys).map_err(|error| say(&config, error))?;
             let made = administer::create(&db, Arc::new(config.rights()), outbox, by, who(&user)?, wanted);
-            show(&block_on(made)?.map_err(|error| say(&config, error))?);
+            show(&block_on(made)?.map_err(|error| refused(&config, &db, &user, error))?);
         }
         Command::List { user, json } => list(&db, &user, json)?,
-        Command::Rotate { user, id, overlap, expires_in } => {
+        Command::Rotate { user, id: key, overlap, expires_in } => {
             let body = rotate::Request { overlap: Some(Seconds(overlap)), expires_in: expires_in.map(Seconds) };
             let renewal = Renewal::wanted(Some(body), &config.api_keys).map_err(|error| say(&config, error))?;
-            let rotated = administer::rotate(&db, outbox, by, who(&user)?, id.parse()?, renewal);
-            let (_, key) = block_on(rotated)?.map_err(no_such_key)?;
+            let rotated = administer::rotate(&db, outbox, by, who(&user)?, id(&key)?, renewal);
+            let (_, key) = block_on(rotated)?.map_err(|error| no_such_key(&db, &user, error))?;
             show(&key);
         }
-        Command::Revoke { user, id: Some(id) } => {
-            block_on(administer::revoke(&db, outbox, by, who(&user)?, id.parse()?))?.map_err(no_such_key)?;
+        Command::Revoke { user, id: Some(key) } => {
+            let revoked = block_on(administer::revoke(&db, outbox, by, who(&user)?, id(&key)?))?;
+            revoked.map_err(|error| no_such_key(&db, &user, error))?;
             println!("1 API key(s) revoked");
         }
         Command::Revoke { user, id: None } => {
@@ -125,10 +126,17 @@ fn line(key: &Described) -> String {
     format!("{id}  {hint}…  {name}  [{scope}]  until {expires_at}, {last_used}")
 }
 
-fn no_such_key(error: Error) -> Failure {
+fn no_such_key(db: &Db, user: &str, error: Error) -> Failure {
     match error {
-        Error::NotFound => "there is no such key".into(),
-        other => other.into(),
+        Error::NotFound => format!("there is no such key: `signet api-keys list {user}` shows those that work").into(),
+        other => refusal(db, user, other),
+    }
+}
+
+fn refused(config: &Config, db: &Db, user: &str, error: Error) -> Failure {
+    match error {
+        error @ Error::InvalidFields(_) => say(config, error),
+        other => refusal(db, user, other),
     }
 }
 

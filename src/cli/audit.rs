@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::users::forms::id;
 use super::{Failure, block_on, config_of_command, open_database};
 use crate::account::UserId;
 use crate::audit::EventId;
@@ -18,22 +19,22 @@ pub(super) enum Command {
     /// Print events as JSON lines, newest first
     List {
         /// Only events that concern the user with this id
-        #[arg(long)]
+        #[arg(long, value_name = "ID", value_parser = id::<UserId>)]
         user: Option<UserId>,
         /// Only what the user with this id did
-        #[arg(long)]
+        #[arg(long, value_name = "ID", value_parser = id::<UserId>)]
         actor: Option<UserId>,
         /// Only events of this kind, such as authn_login_fail
         #[arg(long)]
         kind: Option<String>,
         /// Only events from then on, such as 2026-11-21T10:00:00Z
-        #[arg(long)]
+        #[arg(long, value_name = "TIME")]
         from: Option<Timestamp>,
         /// Only events before then
-        #[arg(long)]
+        #[arg(long, value_name = "TIME")]
         to: Option<Timestamp>,
         /// Only events that are older than the one with this id
-        #[arg(long)]
+        #[arg(long, value_name = "ID", value_parser = id::<EventId>)]
         after: Option<EventId>,
         /// How many at most
         #[arg(long, default_value_t = 100)]
@@ -42,7 +43,7 @@ pub(super) enum Command {
     /// Print everything that is sealed as JSON lines, oldest first
     Export {
         /// Go on after the event with this id, the last one of an earlier export
-        #[arg(long)]
+        #[arg(long, value_name = "ID", value_parser = id::<EventId>)]
         after: Option<EventId>,
     },
     /// Compute the chain over the trail anew and compare; exit code 1 if anything was changed, removed or put in between

@@ -27,8 +27,8 @@ pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
     found.errors.extend(machine::findings(&config, now));
     if found.errors.is_empty() {
         found.errors.extend(Mail::open(&config).err());
-        found.errors.extend(Breached::open(&config.password.breached_file).err());
     }
+    found.errors.extend(Breached::open(&config.password.breached_file).err());
     found.errors.extend(Listeners::bind(&config).err().map(|error| error.to_string()));
     look_at_keys(&config, now, &mut found);
     if let Ok(url) = config.database.url.0.parse::<Url>() {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use super::users::forms::duration;
 use super::{Failure, config_of_command};
 use crate::config::one_line;
 
@@ -13,7 +14,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     live: bool,
     /// How long to wait for the answer
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
     timeout: Duration,
 }
 
@@ -28,7 +29,10 @@ pub(super) fn run(path: Option<&Path>, arguments: &Arguments) -> Result<(), Fail
         .proxy(None)
         .build()
         .into();
-    let mut answer = agent.get(&url).call().map_err(|error| format!("{url}: {error}"))?;
+    let mut answer = agent
+        .get(&url)
+        .call()
+        .map_err(|error| format!("{url}: {error}; does the service run, with this `management.listen`?"))?;
     let body = one_line(&answer.body_mut().read_to_string().unwrap_or_default());
     if answer.status() == 200 {
         println!("{body}");

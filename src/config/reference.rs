@@ -3,7 +3,7 @@
 
 use serde_json::Value as Schema;
 
-use super::sources::{PREFIX, keys, schema};
+use super::sources::{keys, schema, variable_of};
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -46,7 +46,7 @@ fn table<'a>(rows: impl Iterator<Item = (&'a String, &'a Schema)>, prefix: &str)
     let mut table = "| Key | Environment variable | Type | Default | Meaning |\n|---|---|---|---|---|\n".to_owned();
     for (name, schema) in rows {
         let key = format!("{prefix}{name}");
-        let (variable, kind, default) = (variable(&key), kind(schema), default(schema));
+        let (variable, kind, default) = (variable_of(&key), kind(schema), default(schema));
         table += &format!("| `{key}` | `{variable}` | {kind} | {default} | {} |\n", description(schema));
     }
     table
@@ -66,10 +66,6 @@ fn short_table() -> String {
 
 fn properties(schema: &Schema) -> impl Iterator<Item = (&String, &Schema)> {
     schema["properties"].as_object().into_iter().flatten()
-}
-
-fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
 }
 
 fn description(schema: &Schema) -> String {

@@ -41,9 +41,13 @@ impl Sources {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| name.starts_with(PREFIX))
             .collect();
-        let named = path.map(Path::to_owned).or_else(|| environment.get("SIGNET_CONFIG").map(PathBuf::from));
+        let by_option = path.map(|path| ("--config", path.to_owned()));
+        let named = by_option.or_else(|| Some(("SIGNET_CONFIG", PathBuf::from(environment.get("SIGNET_CONFIG")?))));
         let file = match named {
-            Some(path) => Some((path.clone(), read(&path)?)),
+            Some((by, path)) => {
+                let text = read(&path).map_err(|Error(text)| Error(format!("{text}; {by} names this file")))?;
+                Some((path, text))
+            }
             None => match std::fs::read_to_string("signet.toml") {
                 Ok(text) => Some((PathBuf::from("signet.toml"), text)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -62,7 +66,8 @@ impl Sources {
         let (origin, mut table) = match &self.file {
             Some((path, text)) => {
                 let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-                    Error(format!("{}: {}", path.display(), one_line(error.message())))
+                    let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+                    Error(format!("{}: line {line}: {}", path.display(), one_line(error.message())))
                 })?;
                 (path.display().to_string(), table)
             }
@@ -84,6 +89,11 @@ impl Sources {
             Error(format!("the configuration is invalid: {}", one_line(&error.to_string())))
         })
     }
+}
+
+/// The environment variable of a key: `SIGNET_SESSION__GRACE` for `session.grace`.
+pub(crate) fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
 /// The JSON schema of [`Config`], from which the key reference is made and environment variables get their types.
@@ -162,7 +172,10 @@ fn set_from_environment(schema: &Schema, table: &mut toml::Table, name: &str, va
     // A key may itself end so, as `mail.ca_file`: then the value is the path.
     let of_file = variable.strip_suffix("_file").filter(|_| !is_key(schema, &variable));
     let (variable, value) = match of_file {
-        Some(variable) => (variable.to_owned(), Cow::Owned(read(Path::new(value))?.trim_end_matches('\n').to_owned())),
+        Some(variable) => {
+            let text = read(Path::new(value)).map_err(|Error(text)| Error(format!("{name}: {text}")))?;
+            (variable.to_owned(), Cow::Owned(text.trim_end_matches('\n').to_owned()))
+        }
         None => (variable, Cow::Borrowed(value)),
     };
     let path: Vec<&str> = variable.split("__").collect();

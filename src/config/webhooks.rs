@@ -14,12 +14,12 @@ use crate::webhook::address::Policy;
 #[serde(default, deny_unknown_fields)]
 pub struct WebhooksConfig {
     /// Private networks and addresses in which receivers may be, as `10.0.0.0/8`. Any other private, loopback or link-local
-    /// address is refused, whatever name leads there. `dev` allows loopback.
+    /// address is refused, whatever name leads there. `dev` allows 127.0.0.1 and ::1 besides.
     #[schemars(with = "Vec<String>")]
     #[serde(deserialize_with = "networks")]
     pub private_networks: Vec<IpNet>,
     /// Whether receivers may be reached over `http`. Messages are signed, not secret; over `http` whoever is on the way reads
-    /// them. `dev` allows it.
+    /// them. `dev` always allows it.
     pub allow_http: bool,
     /// How long messages that were delivered or given up are kept, for whoever looks or wants them sent again. At least 1 d.
     pub retention: Period,

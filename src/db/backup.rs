@@ -18,6 +18,9 @@ pub enum Error {
     /// There is nothing to copy.
     #[error("{path}: there is no database", path = .0.display())]
     NoDatabase(PathBuf),
+    /// Nothing is overwritten.
+    #[error("{path}: is there already, and nothing is overwritten; name another file", path = .0.display())]
+    Exists(PathBuf),
     /// A file or folder.
     #[error("{path}: {error}", path = path.display())]
     Io {
@@ -62,7 +65,7 @@ pub fn copy_sqlite(database: &Path, copy: &Path) -> Result<u64, Error> {
         return Err(Error::NoDatabase(database.to_owned()));
     }
     if copy.exists() {
-        return Err(io(copy)(io::ErrorKind::AlreadyExists.into()));
+        return Err(Error::Exists(copy.to_owned()));
     }
     let mut draft = copy.as_os_str().to_owned();
     draft.push(".draft");

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -64,7 +65,7 @@ impl Conn {
 pub enum Url {
     /// A libpq connection URI.
     Postgres(String),
-    /// A file; its folder must exist.
+    /// A file. `signet migrate` and `signet dev` make its folder; for anything else it must exist.
     Sqlite(String),
 }
 
@@ -118,6 +119,14 @@ impl Url {
         match self {
             Self::Postgres(uri) => Self::Postgres(with_parameter(uri, "application_name", name)),
             Self::Sqlite(path) => Self::Sqlite(path),
+        }
+    }
+
+    /// The folder of the file.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()),
+            Self::Postgres(_) => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The schema's history, compiled in: apply it, or tell how far a database is.
 
+use std::fs::OpenOptions;
+
 use diesel::connection::SimpleConnection;
 use diesel::migration::{MigrationSource, MigrationVersion};
 use diesel::prelude::*;
@@ -76,6 +78,10 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub fn migrate(url: &Url) -> Result<Vec<String>, Error> {
+    if let Some(folder) = url.folder() {
+        let failed = |error| Error::Connect { url: url.to_string(), error: format!("{}: {error}", folder.display()) };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
     let mut conn = connect(url)?;
     if let SchemaState::Newer(version) = state_of(&mut conn).map_err(|error| Error::Failed(error.to_string()))? {
         return Err(Error::Newer(version));
@@ -150,7 +156,24 @@ pub(crate) fn state_of(conn: &mut Conn) -> QueryResult<SchemaState> {
 }
 
 pub(super) fn connect(url: &Url) -> Result<Conn, Error> {
-    url.connect().map_err(|error| Error::Connect { url: url.to_string(), error: error.to_string() })
+    url.connect().map_err(|error| Error::Connect { url: url.to_string(), error: explain(url, &error.to_string()) })
+}
+
+/// What a driver says, and what it leaves out: SQLite why it cannot open a file, libpq how it would have TLS.
+fn explain(url: &Url, error: &str) -> String {
+    match url {
+        Url::Sqlite(_) if url.folder().is_some_and(|folder| !folder.exists()) => {
+            format!("{error}: its folder is not there; `signet migrate` makes it")
+        }
+        Url::Sqlite(path) => match OpenOptions::new().read(true).write(true).open(path) {
+            Err(reason) => format!("{error}: {reason}"),
+            Ok(_) => error.to_owned(),
+        },
+        Url::Postgres(_) if error.contains("SSL support is not compiled in") => {
+            format!("{error}: TLS to the database needs a build with the feature `tls`")
+        }
+        Url::Postgres(_) => error.to_owned(),
+    }
 }
 
 /// How many migrations there are for SQLite.

@@ -35,6 +35,9 @@ pub enum Error {
         /// Why.
         error: std::io::Error,
     },
+    /// Where keys should be there is nothing.
+    #[error("{path}: there is no such folder; mount it, or have `signet keys new` make it with a first key", path = .0.display())]
+    NoFolder(PathBuf),
     /// A file that is no P-256 key.
     #[error("{file}: {reason}")]
     NotAKey {
@@ -118,7 +121,11 @@ pub fn read_revoked(dir: &Path) -> Result<Vec<Key>, Error> {
 
 fn names(dir: &Path) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(at(dir))? {
+    let entries = fs::read_dir(dir).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::NoFolder(dir.to_owned()),
+        _ => at(dir)(error),
+    });
+    for entry in entries? {
         names.extend(entry.map_err(at(dir))?.file_name().into_string());
     }
     Ok(names)

@@ -46,6 +46,17 @@ on_both! {
         assert_eq!(kinds(&ask(&admin, "from=2026-11-21T10:01:00Z&to=2026-11-21T10:03:00Z")), ["authn_login_fail", "user_registered"]);
         assert_eq!(kinds(&ask(&admin, "from=2026-11-21T11:03:20%2B01:00")), ["authn_login_success"]);
 
+        // Any year of four digits, also where the calendar behind it ends a day earlier.
+        for all_of_time in ["from=0001-01-01T00:00:00Z", "to=9999-12-31T23:59:59Z", "from=0000-01-01T00:00:00Z&to=9999-12-31T23:59:59.999999-23:59"] {
+            assert_eq!(kinds(&ask(&admin, all_of_time)), kinds(&all), "{all_of_time}");
+        }
+        assert_eq!(kinds(&ask(&admin, "from=9999-12-31T00:00:00Z")), Vec::<String>::new());
+        let refused = admin.get("/v1/admin/audit?to=9999-12-31&from=2026-11-21T10:00:00").expect(422).json();
+        for (place, field) in ["from", "to"].into_iter().enumerate() {
+            let wrong = json!({"field": field, "code": "malformed", "detail": "a time has a date, a time of day and an offset, as 2026-12-24T18:00:00Z (RFC 3339)"});
+            assert_eq!(refused["errors"][place], wrong);
+        }
+
         let mut seen = Vec::new();
         let mut after = String::new();
         loop {

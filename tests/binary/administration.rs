@@ -26,7 +26,7 @@ on_both! {
         let id = shown["id"].as_str().expect("an id");
         assert_eq!(serde_json::from_str::<Value>(&place.succeed(&["users", "show", id])).expect("JSON"), shown);
         assert!(place.succeed(&["users", "list"]).contains(&format!("{id}  active    admin")));
-        assert_eq!(place.fail(&["users", "show", "nobody@example.com"]), "there is no such user");
+        assert_eq!(place.fail(&["users", "show", "nobody@example.com"]), "there is no such user: `signet users list` shows who there is");
     }
 
     fn an_operator_disables_for_a_time_forces_a_reset_and_ends_sessions(backend) {
@@ -41,7 +41,7 @@ on_both! {
             server.client().post("/v1/auth/login", &json!({"email": "ada@example.com", "password": password}))
         };
         log_in(PASSWORD).expect_problem(401, "invalid_credentials");
-        assert_eq!(place.fail(&["users", "force-reset", "ada@example.com"]), "the user is disabled");
+        assert_eq!(place.fail(&["users", "force-reset", "ada@example.com"]), "the user is disabled: `signet users enable ada@example.com` lets them in again");
         place.succeed(&["users", "enable", "ada@example.com"]);
         let token = place.succeed(&["users", "force-reset", "ada@example.com"]);
         crate::support::secrets::note(token.trim());
@@ -74,7 +74,7 @@ on_both! {
         assert_eq!((&shown()["name"], &shown()["is_verified"]), (&Value::Null, &json!(false)));
         assert_eq!(server.audited("user_updated"), 4);
         assert_eq!(place.fail(&["users", "set-name", "ada@example.com", " "]), "this field must not be blank");
-        assert_eq!(place.fail(&["users", "set-name", "eve@example.com", "Eve"]), "there is no such user");
+        assert_eq!(place.fail(&["users", "set-name", "eve@example.com", "Eve"]), "there is no such user: `signet users list` shows who there is");
 
         let id = session.text_at("/user/id");
         let listed: Value = serde_json::from_str(&place.succeed(&["sessions", "list", &id, "--json"])).expect("one line of JSON");
@@ -83,7 +83,7 @@ on_both! {
         assert!(place.succeed(&["sessions", "list", "ada@example.com"]).contains("  signet  127.0.0.1  used 20"));
         assert_eq!(place.succeed(&["sessions", "end", &id]), "1 session(s) ended\n");
         assert_eq!(place.succeed(&["sessions", "list", &id]), "");
-        assert_eq!(place.fail(&["sessions", "list", "nobody@example.com"]), "there is no such user");
+        assert_eq!(place.fail(&["sessions", "list", "nobody@example.com"]), "there is no such user: `signet users list` shows who there is");
     }
 
     fn an_operator_sees_the_roles_and_the_statistics_that_administrators_see(backend) {

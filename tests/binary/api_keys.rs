@@ -16,7 +16,7 @@ on_both! {
         assert!(key.starts_with("sgk_") && key.len() == 74, "{key}");
         assert!(place.fail(&[&create[..5], &["--scope", "orders:write"]].concat()).contains("do not carry"));
         assert!(place.fail(&[&create[..], &["--expires-in", "101d"]].concat()).contains("100d at most"));
-        assert_eq!(place.fail(&["api-keys", "list", "nobody@example.com"]), "there is no such user");
+        assert_eq!(place.fail(&["api-keys", "list", "nobody@example.com"]), "there is no such user: `signet users list` shows who there is");
 
         let service = place.serve();
         let client = service.client();
@@ -31,7 +31,7 @@ on_both! {
         let id = listed.split("  ").next().expect("an id").to_owned();
         assert!(listed.contains("nightly  [orders:read]  until ") && !listed.contains(&key), "{listed}");
         assert_eq!(place.succeed(&["api-keys", "revoke", "backup@example.com", &id]).trim(), "1 API key(s) revoked");
-        assert_eq!(place.fail(&["api-keys", "revoke", "backup@example.com", &id]), "there is no such key");
+        assert_eq!(place.fail(&["api-keys", "revoke", "backup@example.com", &id]), "there is no such key: `signet api-keys list backup@example.com` shows those that work");
         exchange_at(&client, &key, &[]).expect_oauth(400, "invalid_request");
     }
 
@@ -44,7 +44,7 @@ on_both! {
         let key = place.succeed(&create).trim().to_owned();
         let listed: Value = serde_json::from_str(&place.succeed(&["api-keys", "list", &user, "--json"])).expect("one line of JSON");
         let id = listed["id"].as_str().expect("an id").to_owned();
-        assert_eq!(place.fail(&["api-keys", "rotate", "nobody@example.com", &id]), "there is no such key");
+        assert!(place.fail(&["api-keys", "rotate", "nobody@example.com", &id]).starts_with("there is no such key: "));
         assert!(place.fail(&["api-keys", "rotate", &user, &id, "--overlap", "8d"]).contains("at most 7 days"));
 
         let service = place.serve();
@@ -59,8 +59,11 @@ on_both! {
             exchange_at(&client, over, &[]).expect_oauth(400, "invalid_request");
         }
         place.succeed(&["users", "disable", "backup@service.invalid"]);
-        assert_eq!(place.fail(&["api-keys", "rotate", &user, &id]), "the user is disabled");
-        assert_eq!(place.fail(&create), "the user is disabled");
+        let disabled = format!("the user is disabled: `signet users enable {user}` lets them in again");
+        assert_eq!(place.fail(&["api-keys", "rotate", &user, &id]), disabled);
+        assert_eq!(place.fail(&create), disabled);
+        place.succeed(&["users", "enable", &user]);
+        place.succeed(&create);
     }
 
     fn an_operator_ends_all_keys_of_a_user(backend) {

@@ -26,7 +26,7 @@ fn everything_wrong_is_found_at_once_one_line_each() {
     for finding in [
         "finding: issuer: must be https",
         "finding: token.access_ttl: must be at least 1s",
-        "finding: keys: No such file",
+        "finding: keys: there is no such folder",
         "finding: cannot reach the database sqlite:nowhere/signet.db",
     ] {
         assert!(printed.lines().any(|line| line.starts_with(finding)), "{finding} in\n{printed}");
@@ -92,7 +92,7 @@ fn keys_that_cannot_be_used_are_found() {
         assert_finds(&place, &format!("finding: signing.pem: {reason}"));
     }
     std::fs::remove_dir_all(&keys).expect("removed");
-    assert_finds(&place, "finding: keys: No such file");
+    assert_finds(&place, "finding: keys: there is no such folder");
 }
 
 #[test]

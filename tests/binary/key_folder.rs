@@ -117,7 +117,7 @@ fn a_folder_that_is_emptied() {
 fn a_folder_that_vanishes() {
     let aside = |dir: &Path| dir.with_file_name("aside");
     survives(
-        "keys: No such file",
+        "keys: there is no such folder",
         |dir| fs::rename(dir, aside(dir)).expect("moved"),
         |dir| fs::rename(aside(dir), dir).expect("moved"),
     );

@@ -30,9 +30,27 @@ on_both! {
         service.client().refresh(&session.refresh_token()).expect_problem(401, "invalid_grant");
         let user = service.client().post("/v1/auth/login", &json!({"email": "ada@example.com", "password": NEW})).expect(200);
         assert_eq!(user.json()["user"]["is_verified"], json!(false), "a link by hand shows no mailbox");
-        assert_eq!(place.fail(&["users", "reset-link", "nobody@example.com"]), "there is no such user");
+        assert_eq!(place.fail(&["users", "reset-link", "nobody@example.com"]), "there is no such user: `signet users list` shows who there is");
         place.succeed(&["users", "disable", "ada@example.com"]);
-        assert_eq!(place.fail(&["users", "reset-link", "ada@example.com"]), "there is no such user");
+        for command in ["reset-link", "verify-link"] {
+            assert_eq!(
+                place.fail(&["users", command, "ada@example.com"]),
+                "the user is disabled: `signet users enable ada@example.com` lets them in again"
+            );
+        }
+        place.succeed(&["users", "delete", "ada@example.com"]);
+        // Enabling a deleted account would change nothing.
+        for command in ["reset-link", "verify-link", "force-reset", "enable"] {
+            assert_eq!(
+                place.fail(&["users", command, "ada@example.com"]),
+                "the account is deleted: `signet users restore ada@example.com` brings it back"
+            );
+        }
+        place.succeed(&["users", "restore", "ada@example.com"]);
+        place.succeed(&["users", "enable", "ada@example.com"]);
+        place.succeed(&["users", "reset-link", "ada@example.com"]);
+        let issued = place.succeed(&["audit", "list", "--kind", "user_link_issued"]);
+        assert_eq!(issued.lines().count(), 3, "what was refused is in no trail: {issued}");
     }
 
     fn a_link_by_hand_verifies_an_address(backend) {
@@ -65,7 +83,7 @@ on_both! {
         assert_eq!(session.json()["user"]["is_verified"], json!(false));
         register("ada@example.com").expect_problem(400, "invalid_one_time_token");
         register("eve@example.com").expect_problem(400, "invalid_one_time_token");
-        assert_eq!(place.fail(&["users", "invite", "ada@example.com"]), "an account with this e-mail address exists");
+        assert_eq!(place.fail(&["users", "invite", "ada@example.com"]), "an account with this e-mail address exists: `signet users show ada@example.com`");
         assert!(place.fail(&["users", "invite", "eve@example.com", "--mail"]).contains("mail.url is not set"));
     }
 
@@ -89,14 +107,14 @@ on_both! {
         let service = place.serve();
         let session = service.client().register("ada@example.com");
         service.client().register("eve@example.com");
-        assert_eq!(place.fail(&["users", "set-email", "ada@example.com", "EVE@example.com"]), "an account with this e-mail address exists");
+        assert_eq!(place.fail(&["users", "set-email", "ada@example.com", "EVE@example.com"]), "an account with this e-mail address exists: `signet users show EVE@example.com`");
         place.succeed(&["users", "set-email", "ada@example.com", "countess@example.org"]);
         let me = service.client().bearer(&session.access_token()).get("/v1/auth/me").expect(200);
         assert_eq!(me.json()["email"], "countess@example.org");
         assert!(await_mail(&place, "mails", "email_changed").contains("To: ada@example.com"));
         assert!(place.run_with_input(&["users", "set-password", "countess@example.org"], &format!("{NEW}\n")).status.success());
         assert!(await_mail(&place, "mails", "password_changed").contains("To: countess@example.org"));
-        assert_eq!(place.fail(&["users", "set-email", "nobody@example.com", "a@x"]), "there is no such user");
+        assert_eq!(place.fail(&["users", "set-email", "nobody@example.com", "a@x"]), "there is no such user: `signet users list` shows who there is");
     }
 }
 

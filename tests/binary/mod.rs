@@ -10,6 +10,7 @@ mod key_changes;
 mod key_folder;
 mod keys;
 mod mail;
+mod mistakes;
 mod readme;
 mod serve;
 mod sessions;

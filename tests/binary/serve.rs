@@ -24,7 +24,7 @@ fn without_a_key_it_does_not_start() {
     );
     let place = Place::ready_on_sqlite();
     std::fs::remove_dir_all(place.path().join("keys")).expect("removed");
-    assert!(place.fail(&["serve"]).starts_with("keys: No such file"));
+    assert!(place.fail(&["serve"]).starts_with("keys: there is no such folder; "));
 }
 
 #[test]

@@ -98,8 +98,14 @@ fn copy_the_user(server: &Server, count: usize) {
 #[test]
 fn sessions_end_wants_to_know_whose() {
     let place = Place::ready_on_sqlite();
-    assert_eq!(place.fail(&["sessions", "end", "nobody@example.com"]), "there is no such user");
-    assert_eq!(place.fail(&["users", "enable", "nobody@example.com"]), "there is no such user");
+    assert_eq!(
+        place.fail(&["sessions", "end", "nobody@example.com"]),
+        "there is no such user: `signet users list` shows who there is"
+    );
+    assert_eq!(
+        place.fail(&["users", "enable", "nobody@example.com"]),
+        "there is no such user: `signet users list` shows who there is"
+    );
     for arguments in [&["sessions", "end"][..], &["sessions", "end", "ada@example.com", "--all"]] {
         assert_eq!(place.run(arguments).status.code(), Some(2), "{arguments:?}");
     }

@@ -17,7 +17,7 @@ on_both! {
         assert_eq!(token::decode(&session.access_token()).1["roles"], json!(["admin", "user"]));
         let again = place.run_with_input(&create, &format!("{PASSWORD}\n"));
         assert_eq!(again.status.code(), Some(1));
-        assert_eq!(String::from_utf8_lossy(&again.stderr), "signet: error: an account with this e-mail address exists\n");
+        assert_eq!(String::from_utf8_lossy(&again.stderr), "signet: error: an account with this e-mail address exists: `signet users show root@example.com`\n");
     }
 
     fn a_role_takes_effect_at_the_next_refresh_and_here_at_once(backend) {
@@ -53,8 +53,14 @@ on_both! {
 #[test]
 fn what_cannot_be_done_is_one_line() {
     let place = Place::ready_on_sqlite();
-    assert_eq!(place.fail(&["users", "disable", "nobody@example.com"]), "there is no such user");
-    assert_eq!(place.fail(&["users", "set-role", "nobody@example.com", "admin"]), "there is no such user");
+    assert_eq!(
+        place.fail(&["users", "disable", "nobody@example.com"]),
+        "there is no such user: `signet users list` shows who there is"
+    );
+    assert_eq!(
+        place.fail(&["users", "set-role", "nobody@example.com", "admin"]),
+        "there is no such user: `signet users list` shows who there is"
+    );
     assert!(place.fail(&["users", "set-role", "a@x", "No Role"]).starts_with("a role is "));
     assert_eq!(place.fail(&["users", "create", "no address"]), "this is not an e-mail address");
     let weak = place.run_with_input(&["users", "create", "a@x"], "password123\n");

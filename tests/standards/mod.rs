@@ -8,6 +8,7 @@ mod audit;
 mod authorization;
 mod cookies;
 mod discovery;
+mod documents;
 mod http;
 mod keys;
 mod login;

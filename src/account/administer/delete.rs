@@ -39,6 +39,19 @@ pub async fn delete(
     }
 }
 
+/// Whether an account is deleted, and can still be brought back.
+///
+/// # Errors
+/// The database's.
+pub async fn is_deleted(db: &Db, who: impl Into<Who>) -> Result<bool> {
+    let who = who.into();
+    let found = db.read("account.is_deleted", move |tx| match who.find(tx)? {
+        Some(id) => deletion::is_deleted(tx, id),
+        None => Ok(false),
+    });
+    Ok(found.await?)
+}
+
 /// Brings a deleted account back.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ mod update;
 use diesel::QueryResult;
 
 pub use create::create;
-pub use delete::{delete, restore};
+pub use delete::{delete, is_deleted, restore};
 pub use disable::{disable, enable};
 pub use force_reset::force_reset;
 pub use set_password::set_password;

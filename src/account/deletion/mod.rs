@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use diesel::QueryResult;
 
-pub(super) use store::find_restorable;
+pub(super) use store::{find_restorable, is_deleted};
 
 use super::last_admin::{may_go, may_lose_an_admin};
 use super::{UserId, change_email, one_time};

@@ -70,7 +70,7 @@ pub(super) fn unmark_active(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
 }
 
 /// Whether an account is deleted, and its row still there.
-pub(super) fn is_deleted(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
+pub(in crate::account) fn is_deleted(tx: &mut Tx<'_>, id: UserId) -> QueryResult<bool> {
     let deleted = users::table.find(id).filter(users::is_active.eq(false)).filter(users::purge_at.is_not_null());
     on!(tx.conn, |c| diesel::select(diesel::dsl::exists(deleted)).get_result(c))
 }

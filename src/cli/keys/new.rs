@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Desk, Failure, text};
+use crate::cli::users::forms::duration;
 use crate::config::Period;
 use crate::token::key_file;
 use crate::token::keyring::State;
@@ -32,12 +33,12 @@ pub(crate) struct Rotate {
 #[derive(clap::Args)]
 struct Lead {
     /// How long until the key signs, like 24h
-    #[arg(long, default_value_t = Period(DEFAULT_LEAD), value_parser = period)]
+    #[arg(long, value_name = "DURATION", default_value_t = Period(DEFAULT_LEAD), value_parser = period)]
     activate_in: Period,
 }
 
-fn period(text: &str) -> Result<Period, humantime::DurationError> {
-    humantime::parse_duration(text).map(Period)
+fn period(text: &str) -> Result<Period, &'static str> {
+    duration(text).map(Period)
 }
 
 impl Lead {

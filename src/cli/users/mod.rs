@@ -73,8 +73,8 @@ pub(super) enum Command {
     },
     /// Let a disabled user log in again
     Enable {
-        /// The e-mail address
-        email: String,
+        /// The e-mail address or the id
+        user: String,
     },
     /// Delete an account: every session ends, none can be opened, and after `account.deletion_grace` everything of it goes
     Delete {
@@ -86,8 +86,8 @@ pub(super) enum Command {
     },
     /// Bring back a deleted account whose time is not over
     Restore {
-        /// The e-mail address
-        email: String,
+        /// The e-mail address or the id
+        user: String,
     },
     /// Take a user's password and end every session; what they choose another one with goes out by mail, or is printed
     ForceReset {
@@ -162,7 +162,8 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             let (email, roles) = (address(&email)?, Roles::try_from(roles)?);
             let password = if service { None } else { Some(new_password(&config, &email, name.as_deref())?) };
             let hasher = Hasher::start(&config.hashing, Metrics::default())?;
-            let user = block_on(administer::create(&db, &hasher, by, email, name, password.as_ref(), roles))??;
+            let created = administer::create(&db, &hasher, by, email.clone(), name, password.as_ref(), roles);
+            let user = block_on(created)?.map_err(|error| taken(email.address(), error))?;
             println!("{}  {}  {}", user.id, user.email, user.roles);
         }
         Command::Import(arguments) => import::run(&config, &db, &arguments)?,
@@ -183,26 +184,29 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             let ended = block_on(end::of_user(&db, by, address(&email)?))?.map_err(no_such_user)?;
             println!("{ended} session(s) ended");
         }
-        Command::Enable { email } => {
-            let id = block_on(administer::enable(&db, by, address(&email)?))?.map_err(no_such_user)?;
-            println!("{id}  {email}  enabled");
+        Command::Enable { user } => {
+            let id = block_on(administer::enable(&db, by, forms::who(&user)?))?.map_err(no_such_user)?;
+            if is_deleted(&db, &user)? {
+                return Err(deleted(&user));
+            }
+            println!("{id}  {user}  enabled");
         }
         Command::Delete { email, now } => {
             let outbox = Mail::open(&config)?.outbox();
             let grace = if now { Duration::ZERO } else { config.account.deletion_grace.0 };
             let deleted = block_on(administer::delete(&db, outbox, by, address(&email)?, grace))?;
-            match deleted.map_err(no_such_user)? {
+            match deleted.map_err(|error| gone(&db, &email, error))? {
                 Some(purge_at) => println!("{email}  deleted; can be brought back until {purge_at}"),
                 None => println!("{email}  deleted for good"),
             }
         }
-        Command::Restore { email } => {
-            let restored = block_on(administer::restore(&db, by, address(&email)?))?;
+        Command::Restore { user } => {
+            let restored = block_on(administer::restore(&db, by, forms::who(&user)?))?;
             let id = restored.map_err(|error| match error {
-                Error::NotFound => "no deleted account has this address".into(),
+                Error::NotFound => format!("there is no deleted account {user}").into(),
                 other => Failure::from(other),
             })?;
-            println!("{id}  {email}  is as before, without its sessions");
+            println!("{id}  {user}  is as before, without its sessions");
         }
         Command::SetPassword { email } => {
             let address = address(&email)?;
@@ -226,11 +230,13 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             if !mail.is_open() {
                 return Err("mail.url is not set, so no mail is sent; without --mail the link is printed".into());
             }
-            block_on(hand_out::invite(&db, by, Some(mail.outbox()), address(&email)?))??;
+            block_on(hand_out::invite(&db, by, Some(mail.outbox()), address(&email)?))?
+                .map_err(|error| taken(&email, error))?;
             println!("{email}  is invited by mail, once the service looks");
         }
         Command::Invite { email, mail: false } => {
-            let delivery = block_on(hand_out::invite(&db, by, None, address(&email)?))??;
+            let invited = block_on(hand_out::invite(&db, by, None, address(&email)?))?;
+            let delivery = invited.map_err(|error| taken(&email, error))?;
             if let Delivery::Token(token) = delivery {
                 show(&config, Link::Invitation, &token, "7d")?;
             }
@@ -258,14 +264,15 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
 
 fn change(config: &Config, db: &Db, by: Actor, email: &str, changes: Changes) -> Result<User, Failure> {
     let outbox = Mail::open(config)?.outbox();
+    let wanted = changes.email.as_ref().map(|email| email.address().to_owned()).unwrap_or_default();
     let changed = block_on(administer::update(db, outbox, by, address(email)?, changes))?;
-    Ok(changed.map_err(no_such_user)?.user)
+    Ok(changed.map_err(|error| taken(&wanted, error))?.user)
 }
 
 fn hand_out(config: &Config, db: &Db, email: &str, purpose: Purpose, link: Link) -> Result<(), Failure> {
     let ttl = config.mail.token_ttl;
-    let token =
-        block_on(hand_out::token(db, Actor::operator(), address(email)?, purpose, ttl.0))?.map_err(no_such_user)?;
+    let made = block_on(hand_out::token(db, Actor::operator(), address(email)?, purpose, ttl.0))?;
+    let token = made.map_err(|error| refusal(db, email, error))?;
     show(config, link, &token, &ttl.to_string())
 }
 
@@ -281,7 +288,7 @@ fn force_reset(config: &Config, db: &Db, by: Actor, email: &str) -> Result<(), F
         token_ttl: ttl.0,
     };
     let forced = block_on(administer::force_reset(db, terms, by, address(email)?))?;
-    match forced.map_err(no_such_user)? {
+    match forced.map_err(|error| refusal(db, email, error))? {
         (id, Delivery::Mail) => println!("{id}  {email}  is told by mail, once the service looks"),
         (_, Delivery::Token(token)) => show(config, Link::ResetPassword, &token, &ttl.to_string())?,
     }
@@ -315,8 +322,42 @@ fn say(invalid: Invalid) -> Failure {
 
 pub(super) fn no_such_user(error: Error) -> Failure {
     match error {
-        Error::NotFound => "there is no such user".into(),
+        Error::NotFound => "there is no such user: `signet users list` shows who there is".into(),
         other => other.into(),
+    }
+}
+
+/// Why nothing can be done for a user, and what would help. A deleted one is disabled, and enabling does not help.
+pub(super) fn refusal(db: &Db, user: &str, error: Error) -> Failure {
+    let Error::UserDisabled = error else { return no_such_user(error) };
+    match is_deleted(db, user) {
+        Ok(true) => deleted(user),
+        Ok(false) => format!("the user is disabled: `signet users enable {user}` lets them in again").into(),
+        Err(error) => error,
+    }
+}
+
+fn gone(db: &Db, user: &str, error: Error) -> Failure {
+    match error {
+        Error::NotFound if is_deleted(db, user).unwrap_or(false) => {
+            "the account is deleted already; --now removes everything of it".into()
+        }
+        other => no_such_user(other),
+    }
+}
+
+fn is_deleted(db: &Db, user: &str) -> Result<bool, Failure> {
+    Ok(block_on(administer::is_deleted(db, forms::who(user)?))??)
+}
+
+fn deleted(user: &str) -> Failure {
+    format!("the account is deleted: `signet users restore {user}` brings it back").into()
+}
+
+fn taken(email: &str, error: Error) -> Failure {
+    match error {
+        Error::EmailTaken => format!("an account with this e-mail address exists: `signet users show {email}`").into(),
+        other => no_such_user(other),
     }
 }
 

@@ -75,6 +75,11 @@ fn a_file_of_no_use_is_found_before_the_service_starts() {
     let checked = place.run(&["check"]);
     assert!(String::from_utf8_lossy(&checked.stdout).contains(&format!("finding: {finding}")), "{checked:?}");
     assert!(place.fail(&["serve"]).contains(&finding));
+    // `check` finds all there is to find, so it does not stop at something else.
+    let place = place.with("SIGNET_ISSUER", "https://id.example/");
+    let found = String::from_utf8(place.run(&["check"]).stdout).expect("UTF-8");
+    assert!(found.contains("finding: issuer: ") && found.contains(&format!("finding: {finding}")), "{found}");
+    let place = place.with("SIGNET_ISSUER", "http://localhost:8080");
     let place = place.with("SIGNET_PASSWORD__BREACHED_FILE", list().path().to_str().expect("UTF-8"));
     assert!(place.fail(&["serve"]).contains("No such file"), "it is gone by then");
 }

@@ -216,17 +216,20 @@ on_both! {
         let place = Place::on(&server.config.database.url.0);
         let deleted = place.succeed(&["users", "delete", "ADA@example.com"]);
         assert!(deleted.starts_with("ADA@example.com  deleted; can be brought back until 20"), "{deleted}");
-        assert_eq!(place.fail(&["users", "delete", "ada@example.com"]), "there is no such user");
+        assert_eq!(place.fail(&["users", "delete", "ada@example.com"]), "the account is deleted already; --now removes everything of it");
         server.client().refresh(&session.refresh_token()).expect_problem(401, "invalid_grant");
-        place.succeed(&["users", "enable", "ada@example.com"]);
+        assert_eq!(
+            place.fail(&["users", "enable", "ada@example.com"]),
+            "the account is deleted: `signet users restore ada@example.com` brings it back"
+        );
         log_in(&server, "ada@example.com").expect_problem(401, "invalid_credentials");
         place.succeed(&["users", "restore", "ada@example.com"]);
         log_in(&server, "ada@example.com").expect(200);
-        assert_eq!(place.fail(&["users", "restore", "ada@example.com"]), "no deleted account has this address");
+        assert_eq!(place.fail(&["users", "restore", "ada@example.com"]), "there is no deleted account ada@example.com");
         place.succeed(&["users", "delete", "ada@example.com"]);
         assert_eq!(place.succeed(&["users", "delete", "ada@example.com", "--now"]), "ada@example.com  deleted for good\n");
         assert_eq!(count(&server, "users"), 0);
-        assert_eq!(place.fail(&["users", "delete", "ada@example.com", "--now"]), "there is no such user");
+        assert_eq!(place.fail(&["users", "delete", "ada@example.com", "--now"]), "there is no such user: `signet users list` shows who there is");
     }
 
     fn nobody_gets_out_of_being_disabled_by_deleting(backend) {

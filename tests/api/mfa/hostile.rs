@@ -245,6 +245,6 @@ on_both! {
         assert!(is_done && said.contains("has no second factor"), "{said}");
         assert_eq!(server.audited("user_factor_removed"), 1);
         let (is_done, said) = reset("nobody@example.com");
-        assert!(!is_done && said.contains("there is no such user"), "{said}");
+        assert!(!is_done && said.contains("there is no such user: `signet users list` shows who there is"), "{said}");
     }
 }
