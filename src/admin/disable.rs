@@ -11,13 +11,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::{user, user_in_path};
 use crate::account::{ManagedUser, UserId, administer};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::clock::Timestamp;
 use crate::error::{Error, FieldError, Result};
 use crate::http::bearer::Admin;
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 
 request_body! {
     /// For how long.
@@ -30,8 +28,7 @@ request_body! {
 /// Answers 200 with the user: every session is over, and none can be opened.
 pub async fn disable(
     app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
+    Admin { by, .. }: Admin,
     http: HttpRequest,
     MaybeJson(body): MaybeJson<Request>,
 ) -> Result<HttpResponse> {
@@ -41,7 +38,7 @@ pub async fn disable(
         let detail = Cow::Borrowed("this time is over");
         return Err(Error::InvalidFields(vec![FieldError { field: "until".to_owned(), code: "in_the_past", detail }]));
     }
-    administer::disable(&app.db, Actor::admin(&caller, from), id, until).await?;
+    administer::disable(&app.db, by, id, until).await?;
     Ok(HttpResponse::Ok().json(user::find(&app, id).await?))
 }
 
@@ -55,14 +52,9 @@ pub fn describe_disable() -> Operation {
 }
 
 /// Answers 200 with the user, who may log in again; the sessions that ended stay ended.
-pub async fn enable(
-    app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
-    http: HttpRequest,
-) -> Result<HttpResponse> {
+pub async fn enable(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
-    administer::enable(&app.db, Actor::admin(&caller, from), id).await?;
+    administer::enable(&app.db, by, id).await?;
     Ok(HttpResponse::Ok().json(user::find(&app, id).await?))
 }
 

@@ -21,7 +21,6 @@ use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 use crate::http::query::Page;
 
 /// A message to an endpoint.
@@ -102,8 +101,8 @@ struct Put {
 }
 
 /// Answers 202: a message of the type `webhook.test` will be sent, like any other.
-pub async fn test(app: Data<App>, admin: Admin, from: Origin, http: HttpRequest) -> Result<HttpResponse> {
-    let (id, by) = (id_of(&http)?, admin.caller);
+pub async fn test(app: Data<App>, admin: Admin, http: HttpRequest) -> Result<HttpResponse> {
+    let id = id_of(&http)?;
     let put = app
         .db
         .tx("webhook.test", move |tx| {
@@ -111,7 +110,7 @@ pub async fn test(app: Data<App>, admin: Admin, from: Origin, http: HttpRequest)
             let event = EventId::new(tx.now);
             let body = body(tx, PublicType::WebhookTest, &json!({}));
             store::insert_delivery(tx, id, event, PublicType::WebhookTest, &body)?;
-            record(tx, &from, &by, id, WebhookChange::Tested)?;
+            record(tx, &admin, id, WebhookChange::Tested)?;
             Ok(Some(event))
         })
         .await?;
@@ -145,11 +144,10 @@ struct Replayed {
 pub async fn replay(
     app: Data<App>,
     admin: Admin,
-    from: Origin,
     http: HttpRequest,
     MaybeJson(body): MaybeJson<Again>,
 ) -> Result<HttpResponse> {
-    let (id, by, event) = (id_of(&http)?, admin.caller, body.and_then(|body| body.id));
+    let (id, event) = (id_of(&http)?, body.and_then(|body| body.id));
     let count = app
         .db
         .tx("webhook.replay", move |tx| {
@@ -158,7 +156,7 @@ pub async fn replay(
             if count == 0 && event.is_some() {
                 return Ok(None);
             }
-            record(tx, &from, &by, id, WebhookChange::Replayed)?;
+            record(tx, &admin, id, WebhookChange::Replayed)?;
             Ok(Some(count))
         })
         .await?;

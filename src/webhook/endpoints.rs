@@ -22,7 +22,6 @@ use crate::http::bearer::Admin;
 use crate::http::body::request_body;
 use crate::http::idempotency::{Answer, Idempotent, Repeat};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 use crate::http::query::Page;
 
 /// An endpoint, without its secret.
@@ -107,17 +106,16 @@ pub(super) struct EndpointWithSecret {
 /// Answers 201 with the endpoint and its secret.
 pub async fn create(
     app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
+    admin: Admin,
     Idempotent { body, repeat }: Idempotent<Request>,
 ) -> Result<HttpResponse> {
     let url = accept(&app, &body.url)?;
     let (description, types) = (body.description.map(Text::into_string), body.event_types.to_column());
     let secret = EndpointSecret::generate();
     let created = app.db.tx("webhook.create", move |tx| {
-        repeat.once(tx, caller.user_id, |tx| {
+        repeat.once(tx, admin.caller.user_id, |tx| {
             let id = store::insert_endpoint(tx, &url, description.as_deref(), &types, &secret)?;
-            record(tx, &from, &caller, id, WebhookChange::Created)?;
+            record(tx, &admin, id, WebhookChange::Created)?;
             let Some(endpoint) = store::find_endpoint(tx, id)? else { return Ok(Err(Error::Internal)) };
             let (endpoint, secret) = (EndpointItem::of(endpoint, tx.now), secret.to_text().to_string());
             Ok(Ok(Answer::created(None, &EndpointWithSecret { endpoint, secret })))
@@ -149,10 +147,10 @@ pub(super) fn accept(app: &App, Url(text): &Url) -> Result<String> {
 /// Writes down what an administrator did.
 pub(super) fn record(
     tx: &mut crate::db::Tx<'_>,
-    from: &Origin,
-    by: &crate::access::Caller,
+    Admin { caller, by }: &Admin,
     endpoint: EndpointId,
     what: WebhookChange,
 ) -> diesel::QueryResult<()> {
-    audit::record(tx, from, &Event::WebhookManaged { by: by.user_id, session: by.session_id, endpoint, what })
+    let event = Event::WebhookManaged { by: caller.user_id, session: caller.session_id, endpoint, what };
+    audit::record(tx, by.origin(), &event)
 }
