@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::query::Page;
+use crate::http::query::{Page, cut};
 
 /// A message to an endpoint.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -68,18 +68,16 @@ struct DeliveryPage {
 
 /// Answers 200 with a page.
 pub async fn list(app: Data<App>, _: Admin, http: HttpRequest, page: Page<EventId>) -> Result<HttpResponse> {
-    let (id, Page { after, limit }) = (id_of(&http)?, page);
+    let (id, after, look) = (id_of(&http)?, page.after, page.look());
     let found = app
         .db
         .read("webhook.deliveries", move |tx| {
             let Some(_) = store::find_endpoint(tx, id)? else { return Ok(None) };
-            store::list_deliveries(tx, id, after, i64::from(limit) + 1).map(Some)
+            store::list_deliveries(tx, id, after, look).map(Some)
         })
         .await?;
     let mut found = found.ok_or(Error::NotFound)?;
-    let more = found.len() > usize::from(limit);
-    found.truncate(usize::from(limit));
-    let next = if more { found.last().map(|last| last.event_id) } else { None };
+    let next = cut(&mut found, page.limit.into(), |last| last.event_id);
     let deliveries = found.into_iter().map(DeliveryItem::from).collect();
     Ok(HttpResponse::Ok().json(DeliveryPage { deliveries, next }))
 }

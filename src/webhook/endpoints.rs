@@ -22,7 +22,7 @@ use crate::http::bearer::Admin;
 use crate::http::body::request_body;
 use crate::http::idempotency::{Answer, Idempotent, Repeat};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::query::Page;
+use crate::http::query::{Page, cut};
 
 /// An endpoint, without its secret.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -65,12 +65,9 @@ struct EndpointPage {
 
 /// Answers 200 with a page.
 pub async fn list(app: Data<App>, _: Admin, page: Page<EndpointId>) -> Result<HttpResponse> {
-    let (Page { after, limit }, now) = (page, app.clock.now());
-    let mut found =
-        app.db.read("webhook.list", move |tx| store::list_endpoints(tx, after, i64::from(limit) + 1)).await?;
-    let more = found.len() > usize::from(limit);
-    found.truncate(usize::from(limit));
-    let next = if more { found.last().map(|last| last.id) } else { None };
+    let (after, look, now) = (page.after, page.look(), app.clock.now());
+    let mut found = app.db.read("webhook.list", move |tx| store::list_endpoints(tx, after, look)).await?;
+    let next = cut(&mut found, page.limit.into(), |last| last.id);
     let endpoints = found.into_iter().map(|endpoint| EndpointItem::of(endpoint, now)).collect();
     Ok(HttpResponse::Ok().json(EndpointPage { endpoints, next }))
 }
