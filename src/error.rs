@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::access::step_up::Freshness;
+use crate::field::Invalid;
 use crate::mfa::Pending;
 use crate::throttle::bucket::Refusal;
 use crate::{db, hasher};
@@ -142,6 +143,11 @@ impl Error {
     /// A malformed request, described without quoting it.
     pub fn invalid_request(detail: &'static str) -> Self {
         Self::InvalidRequest(Cow::Borrowed(detail))
+    }
+
+    /// One field that was looked at after all were parsed.
+    pub(crate) fn invalid_field(field: &str, Invalid { code, detail }: Invalid) -> Self {
+        Self::InvalidFields(vec![FieldError { field: field.to_owned(), code, detail }])
     }
 }
 

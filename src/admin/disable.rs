@@ -2,8 +2,6 @@
 //!
 //! Emits: UserDisabled, UserEnabled.
 
-use std::borrow::Cow;
-
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -12,7 +10,8 @@ use super::{user, user_in_path};
 use crate::account::{ManagedUser, UserId, administer};
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, Result};
+use crate::field::Invalid;
 use crate::http::bearer::Admin;
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::openapi::{Operation, Tag};
@@ -35,8 +34,7 @@ pub async fn disable(
     let id = user_in_path(&http)?;
     let until = body.and_then(|body| body.until);
     if until.is_some_and(|until| until <= app.clock.now()) {
-        let detail = Cow::Borrowed("this time is over");
-        return Err(Error::InvalidFields(vec![FieldError { field: "until".to_owned(), code: "in_the_past", detail }]));
+        return Err(Error::invalid_field("until", Invalid::new("in_the_past", "this time is over")));
     }
     administer::disable(&app.db, by, id, until).await?;
     Ok(HttpResponse::Ok().json(user::find(&app, id).await?))

@@ -16,8 +16,8 @@ use super::store::{self, Endpoint};
 use crate::app::App;
 use crate::audit::{self, Event, WebhookChange};
 use crate::clock::Timestamp;
-use crate::error::{Error, FieldError, Result};
-use crate::field::Text;
+use crate::error::{Error, Result};
+use crate::field::{Invalid, Text};
 use crate::http::bearer::Admin;
 use crate::http::body::request_body;
 use crate::http::idempotency::{Answer, Idempotent, Repeat};
@@ -134,10 +134,7 @@ pub fn describe_create() -> Operation {
 
 /// The URL, if messages may go there.
 pub(super) fn accept(app: &App, Url(text): &Url) -> Result<String> {
-    let refusal = |detail: &'static str| {
-        let field = "url".to_owned();
-        Error::InvalidFields(vec![FieldError { field, code: "malformed", detail: detail.into() }])
-    };
+    let refusal = |detail| Error::invalid_field("url", Invalid::new("malformed", detail));
     Ok(app.config.webhooks.policy().parse(text).map_err(refusal)?.into())
 }
 

@@ -8,7 +8,6 @@
 pub mod confirm;
 mod store;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -25,7 +24,8 @@ use super::password::Password;
 use super::verify_email::NO_MAIL;
 use crate::app::App;
 use crate::audit::{self, Event};
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, Result};
+use crate::field::Invalid;
 use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
@@ -59,7 +59,7 @@ pub async fn handle(
     }
     let current = Email::parse(&user.email).map_err(|_| Error::Internal)?;
     if current.key() == body.new_email.key() {
-        return Err(unchanged());
+        return Err(Error::invalid_field("new_email", UNCHANGED));
     }
     let (id, session) = (caller.user_id, caller.session_id);
     let wrong = Event::EmailChangeFailed { user: id, session };
@@ -77,10 +77,7 @@ pub fn describe() -> Operation {
         .refuses([Error::InvalidCredentials, NO_MAIL])
 }
 
-fn unchanged() -> Error {
-    let detail = Cow::Borrowed("this is the address of the account");
-    Error::InvalidFields(vec![FieldError { field: "new_email".to_owned(), code: "unchanged", detail }])
-}
+const UNCHANGED: Invalid = Invalid::new("unchanged", "this is the address of the account");
 
 async fn request(
     app: &App,
