@@ -19,8 +19,6 @@ pub const PREFIX: &str = "sgk_";
 const HANDLE_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
 const BODY_BYTES: usize = HANDLE_BYTES + SECRET_BYTES;
-/// Bytes of a key as text: 4 of prefix and 70 in base64url.
-pub const TEXT_BYTES: usize = token_text::text_bytes(PREFIX, BODY_BYTES);
 /// Bytes of the handle that the user is shown ever after, as the beginning of the text: it must be a multiple of three.
 const HINT_BYTES: usize = 6;
 
@@ -121,7 +119,7 @@ mod tests {
     fn a_key_survives_the_round_trip_and_prints_nothing() {
         let key = ApiKey::generate();
         let text = key.to_text();
-        assert_eq!((text.len(), &text[..4]), (TEXT_BYTES, "sgk_"));
+        assert_eq!((text.len(), &text[..4]), (74, "sgk_"));
         assert_eq!(ApiKey::parse(&text), Ok(key.clone()));
         assert_eq!(format!("{key:?}"), "(API key)");
         assert!(ApiKey::is_meant(&text) && !ApiKey::is_meant("sgr_x") && !ApiKey::is_meant("eyJ"));

@@ -238,7 +238,7 @@ enum Credential {
 }
 
 /// The header for API keys.
-pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 fn presented(http: &HttpRequest) -> Result<Credential> {
     let sent = http.headers().get_all(API_KEY).filter_map(|value| value.to_str().ok());

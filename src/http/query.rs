@@ -74,7 +74,7 @@ pub(crate) fn cut<T, Id>(found: &mut Vec<T>, limit: usize, id: impl Fn(&T) -> Id
     found.last().filter(|_| more).map(id)
 }
 
-pub(crate) const DEFAULT_LIMIT: u16 = 20;
+const DEFAULT_LIMIT: u16 = 20;
 pub(crate) const MAX_LIMIT: u16 = 100;
 
 impl<Id: FromField> FromFields for Page<Id> {
