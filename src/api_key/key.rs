@@ -85,11 +85,11 @@ impl std::fmt::Debug for ApiKey {
     }
 }
 
-/// What finds a key. It opens nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct Handle([u8; HANDLE_BYTES]);
-bytes_column!(Handle, HANDLE_BYTES);
+bytes_column! {
+    /// What finds a key. It opens nothing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Handle([u8; HANDLE_BYTES]);
+}
 
 impl Handle {
     /// How the texts of its keys begin.
@@ -98,11 +98,11 @@ impl Handle {
     }
 }
 
-/// SHA-256 of a key's secret. Compared in constant time.
-#[derive(Debug, Clone, Copy, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct SecretDigest([u8; 32]);
-bytes_column!(SecretDigest, 32);
+bytes_column! {
+    /// SHA-256 of a key's secret. Compared in constant time.
+    #[derive(Debug, Clone, Copy, Eq)]
+    pub struct SecretDigest([u8; 32]);
+}
 
 impl PartialEq for SecretDigest {
     fn eq(&self, other: &Self) -> bool {

@@ -82,27 +82,17 @@ impl std::fmt::Debug for RefreshToken {
     }
 }
 
-/// SHA-256 of a family's handle.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    diesel::expression::AsExpression,
-    diesel::deserialize::FromSqlRow,
-)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct HandleDigest([u8; 32]);
-bytes_column!(HandleDigest, 32);
+bytes_column! {
+    /// SHA-256 of a family's handle.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct HandleDigest([u8; 32]);
+}
 
-/// SHA-256 of a token's secret. Compared in constant time.
-#[derive(Debug, Clone, Copy, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct SecretDigest([u8; 32]);
-bytes_column!(SecretDigest, 32);
+bytes_column! {
+    /// SHA-256 of a token's secret. Compared in constant time.
+    #[derive(Debug, Clone, Copy, Eq)]
+    pub struct SecretDigest([u8; 32]);
+}
 
 impl PartialEq for SecretDigest {
     fn eq(&self, other: &Self) -> bool {
@@ -110,11 +100,11 @@ impl PartialEq for SecretDigest {
     }
 }
 
-/// Fresh with each rotation and kept in the row; with the parent's secret it gives the successor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct Nonce([u8; 16]);
-bytes_column!(Nonce, 16);
+bytes_column! {
+    /// Fresh with each rotation and kept in the row; with the parent's secret it gives the successor.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Nonce([u8; 16]);
+}
 
 impl Nonce {
     /// A fresh one.
