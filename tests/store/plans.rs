@@ -20,7 +20,7 @@ use signet::account::password::{NewPassword, Password, Subject};
 use signet::app::App;
 use signet::audit::Actor;
 use signet::cleanup::{self, Limits, Table};
-use signet::db::{Conn, Db};
+use signet::db::Conn;
 use signet::hasher::Hasher;
 use signet::http::origin::Origin;
 use signet::mail::Outbox;
@@ -33,7 +33,7 @@ use signet::session::token::RefreshToken;
 use crate::api::admin;
 use crate::api::api_key::{eventually, exchange, make_key, with_another_secret, with_key};
 use crate::support::phone::{self, Phone, second_step};
-use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
+use crate::support::{Backend, PASSWORD, Server, block_on, json, on_both, token};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -267,13 +267,13 @@ impl Ledger {
         self.note("the audit trail by kind", |_| ask(format!("kind=user_registered&after={id}")));
         self.note("the audit trail by time", |_| ask("from=2026-11-21T10:00:00Z&to=2026-11-21T11:00:00Z".to_owned()));
         let seal = |server: &Server| {
-            block_on(signet::audit::seal::once(&database_of(server), &Metrics::default())).expect("sealed")
+            block_on(signet::audit::seal::once(&server.operators_db(), &Metrics::default())).expect("sealed")
         };
         seal(&self.server);
         client.login("auditor@example.com");
         self.note("seal the audit trail", seal);
         self.note("verify the audit trail", |server| {
-            block_on(signet::audit::verify::verify(&database_of(server), &[])).expect("whole")
+            block_on(signet::audit::verify::verify(&server.operators_db(), &[])).expect("whole")
         });
         self.note("the feed of events", |_| admin.get("/v1/admin/events?after=1").expect(200));
         let made = json!({"url": "https://hooks.example/"});
@@ -349,7 +349,7 @@ impl Ledger {
     }
 
     fn commands(&mut self) {
-        let db = self.database();
+        let db = self.server.operators_db();
         let hasher = Hasher::start(&self.server.config.hashing, Metrics::default()).expect("threads");
         let email = || Email::parse("eve@example.com").expect("an address");
         let password = Password::parse("another battery staple").expect("a password");
@@ -396,7 +396,7 @@ impl Ledger {
 
     fn clean_up(&mut self) {
         self.server.clock.advance(400 * DAY);
-        let db = self.database();
+        let db = self.server.operators_db();
         let limits = Limits::at(self.server.clock.now(), &self.server.config);
         let removed = self.note("signet cleanup", |_| {
             block_on(async {
@@ -416,10 +416,6 @@ impl Ledger {
         self.server.client().register("zoe@example.com");
     }
 
-    fn database(&self) -> Db {
-        database_of(&self.server)
-    }
-
     fn plans(&self) -> String {
         let mut database = self.server.database();
         let entries = self.entries.iter().map(|(what, statements)| {
@@ -436,15 +432,6 @@ fn refresh_together(server: &Server, tokens: &[String]) {
     let tokens = tokens.iter().map(|token| RefreshToken::parse(token).expect("a token"));
     let refreshed = tokens.map(|token| refresh(&app, token, Conditions::default(), Origin::default()));
     assert!(block_on(join_all(refreshed)).iter().all(Result::is_ok));
-}
-
-fn database_of(server: &Server) -> Db {
-    let url = server.config.database.url.0.parse().expect("our own URL");
-    Db::open(url, 1, Duration::from_secs(10), server.clock.clone(), Metrics::default())
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
 type Heard = Arc<Mutex<Vec<String>>>;
