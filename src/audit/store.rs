@@ -128,7 +128,7 @@ pub(super) fn find_head(tx: &mut Tx<'_>) -> QueryResult<Option<Seal>> {
     on!(tx.conn, |c| query.select(Seal::as_select()).first(c).optional())
 }
 
-/// From which id on there may be events without a seal, if none commits later than `behind` after its time. Beyond [`LATE`] none is
+/// From which id on there may be events without a seal, if none commits later than `behind` after its time. Beyond [`LATE`](super::LATE) none is
 /// sealed: earlier than that, nothing is ever added to what is sealed.
 pub(super) fn find_frontier(tx: &mut Tx<'_>, behind: Duration) -> QueryResult<EventId> {
     let query = audit_seals::table.order(audit_seals::event_id.desc()).select(audit_seals::event_id);
