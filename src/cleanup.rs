@@ -234,85 +234,91 @@ async fn attempt(db: &Db, config: &Config, clock: &Clock, metrics: &Metrics) -> 
 /// # Errors
 /// The database's; what was removed until then stays removed.
 pub async fn sweep(leader: &mut Leader, limits: Limits, metrics: &Metrics) -> Result<Removed, db::Error> {
-    let Limits { sessions, throttles, known_sources, webhook_deliveries, expired, .. } = limits;
+    let Limits { sessions, throttles, known_sources, webhook_deliveries: deliveries, expired, .. } = limits;
     let mut pass = Pass { leader, metrics, removed: Removed::default() };
     pass.walk(
         Table::Sessions,
         ["cleanup.look_at_sessions", "cleanup.sessions"],
         SessionId::least(BEGINNING),
-        move |tx, after| session::look_for_ended(tx, after, sessions, LOOK),
-        move |tx, ids| session::delete_ended(tx, ids, sessions),
+        sessions,
+        session::look_for_ended,
+        session::delete_ended,
     )
     .await?;
     if let Some(before) = limits.audit_events {
         sweep_audit_events(&mut pass, before).await?;
     }
     // Invitations and changes of address that nobody wanted are counted with them. There are few of all: they replace each other.
-    let delete = move |tx: &mut Tx<'_>| one_time::delete_expired(tx, sessions, BATCH as i64);
-    pass.in_batches(Table::OneTimeTokens, "cleanup.one_time_tokens", delete).await?;
-    let delete = move |tx: &mut Tx<'_>| mfa::delete_over(tx, sessions, BATCH as i64);
-    pass.in_batches(Table::SecondFactors, "cleanup.second_factors", delete).await?;
+    pass.in_batches(Table::OneTimeTokens, "cleanup.one_time_tokens", sessions, one_time::delete_expired).await?;
+    pass.in_batches(Table::SecondFactors, "cleanup.second_factors", sessions, mfa::delete_over).await?;
     pass.walk(
         Table::Throttles,
         ["cleanup.look_at_throttles", "cleanup.throttles"],
         BucketId::FIRST,
-        move |tx, after| throttle::look_for_clear(tx, after, throttles, LOOK),
-        move |tx, ids| throttle::delete_clear(tx, ids, throttles),
+        throttles,
+        throttle::look_for_clear,
+        throttle::delete_clear,
     )
     .await?;
     pass.walk(
         Table::KnownSources,
         ["cleanup.look_at_known_sources", "cleanup.known_sources"],
         KnownSourceId::least(BEGINNING),
-        move |tx, after| throttle::look_for_unseen(tx, after, known_sources, LOOK),
-        move |tx, ids| throttle::delete_unseen(tx, ids, known_sources),
+        known_sources,
+        throttle::look_for_unseen,
+        throttle::delete_unseen,
     )
     .await?;
     sweep_api_keys(&mut pass, limits).await?;
     // Found by an index that has only the deleted ones in it.
-    let purge = move |tx: &mut Tx<'_>| deletion::purge_due(tx, expired, USERS_AT_ONCE);
-    pass.in_batches(Table::Users, "cleanup.users", purge).await?;
-    let delete = move |tx: &mut Tx<'_>| webhook::delete_old(tx, webhook_deliveries, BATCH as i64);
-    pass.in_batches(Table::WebhookDeliveries, "cleanup.webhook_deliveries", delete).await?;
-    let delete = move |tx: &mut Tx<'_>| idempotency::delete_expired(tx, expired, BATCH as i64);
-    pass.in_batches(Table::IdempotencyKeys, "cleanup.idempotency_keys", delete).await?;
+    let purge = |tx: &mut Tx<'_>, before, _| deletion::purge_due(tx, before, USERS_AT_ONCE);
+    pass.in_batches(Table::Users, "cleanup.users", expired, purge).await?;
+    pass.in_batches(Table::WebhookDeliveries, "cleanup.webhook_deliveries", deliveries, webhook::delete_old).await?;
+    pass.in_batches(Table::IdempotencyKeys, "cleanup.idempotency_keys", expired, idempotency::delete_expired).await?;
     Ok(pass.removed)
 }
 
 /// Keys that have ended stay for as long as sessions that have; where a key was used from is forgotten as devices are.
 async fn sweep_api_keys(pass: &mut Pass<'_>, limits: Limits) -> Result<(), db::Error> {
-    let Limits { sessions: ended, known_sources: unseen, .. } = limits;
     pass.walk(
         Table::ApiKeys,
         ["cleanup.look_at_api_keys", "cleanup.api_keys"],
         ApiKeyId::least(BEGINNING),
-        move |tx, after| api_key::look_for_ended(tx, after, ended, LOOK),
-        move |tx, ids| api_key::delete_ended(tx, ids, ended),
+        limits.sessions,
+        api_key::look_for_ended,
+        api_key::delete_ended,
     )
     .await?;
     pass.walk(
         Table::ApiKeySources,
         ["cleanup.look_at_api_key_sources", "cleanup.api_key_sources"],
         SourceId::least(BEGINNING),
-        move |tx, after| api_key::look_for_unseen_sources(tx, after, unseen, LOOK),
-        move |tx, ids| api_key::delete_unseen_sources(tx, ids, unseen),
+        limits.known_sources,
+        api_key::look_for_unseen_sources,
+        api_key::delete_unseen_sources,
     )
     .await
 }
 
 /// First the beginning of the chain, link by link; then what never had a place in it.
 async fn sweep_audit_events(pass: &mut Pass<'_>, before: Timestamp) -> Result<(), db::Error> {
-    let sweep = move |tx: &mut Tx<'_>| audit::delete_old_links(tx, before, BATCH as i64);
-    pass.in_batches(Table::AuditEvents, "cleanup.sealed_events", sweep).await?;
+    pass.in_batches(Table::AuditEvents, "cleanup.sealed_events", before, audit::delete_old_links).await?;
     pass.walk(
         Table::AuditEvents,
         ["cleanup.look_at_audit_events", "cleanup.audit_events"],
         EventId::least(BEGINNING),
-        move |tx, after| audit::look_for_old_unsealed(tx, after, before),
-        move |tx, ids: &[EventId]| audit::delete_unsealed(tx, ids, before),
+        before,
+        // A page of the trail is as long as sealing has it.
+        |tx, after, before, _| audit::look_for_old_unsealed(tx, after, before),
+        audit::delete_unsealed,
     )
     .await
 }
+
+/// The next rows after an id, so many at most, and of each whether it was over before a time.
+type Look<Id> = fn(&mut Tx<'_>, Id, Timestamp, i64) -> QueryResult<Vec<(Id, bool)>>;
+/// Removes those of the rows that were over before a time; how many.
+type Delete<Id> = fn(&mut Tx<'_>, &[Id], Timestamp) -> QueryResult<usize>;
 
 /// A pass under way.
 struct Pass<'a> {
@@ -322,44 +328,46 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Walks over the primary key from `first` on: `look` gives the next rows and which of them are over, `delete` removes
-    /// those. The units of work are named for what looks and for what removes.
+    /// Walks over the primary key from `first` on: looks at rows, and removes those that were over `before` then. The units of
+    /// work are named for what looks and for what removes.
     async fn walk<Id: Copy + Send + 'static>(
         &mut self,
         table: Table,
         [looking, removing]: [&'static str; 2],
         first: Id,
-        look: impl Fn(&mut Tx<'_>, Id) -> QueryResult<Vec<(Id, bool)>> + Copy + Send + 'static,
-        delete: impl Fn(&mut Tx<'_>, &[Id]) -> QueryResult<usize> + Copy + Send + 'static,
+        before: Timestamp,
+        look: Look<Id>,
+        delete: Delete<Id>,
     ) -> Result<(), db::Error> {
         let mut after = first;
         loop {
             let begun = Instant::now();
             // From where the last look ended: from the beginning, each would wade through the remains of those before it.
-            let found = self.leader.read(looking, move |tx| look(tx, after)).await?;
+            let found = self.leader.read(looking, move |tx| look(tx, after, before, LOOK)).await?;
             let Some((last, _)) = found.last() else { return Ok(()) };
             after = *last;
             let over: Vec<Id> = found.into_iter().filter_map(|(id, is_over)| is_over.then_some(id)).collect();
             rest(begun).await;
             for batch in over.chunks(BATCH) {
                 let (begun, batch) = (Instant::now(), batch.to_vec());
-                let gone = self.leader.tx(removing, move |tx| delete(tx, &batch)).await?;
+                let gone = self.leader.tx(removing, move |tx| delete(tx, &batch, before)).await?;
                 self.note(table, gone);
                 rest(begun).await;
             }
         }
     }
 
-    /// Has `delete` remove as much as it does at once, until nothing is left to remove.
+    /// Has `delete` remove a batch of what was over `before` then, until nothing is left to remove.
     async fn in_batches(
         &mut self,
         table: Table,
         unit: &'static str,
-        delete: impl Fn(&mut Tx<'_>) -> QueryResult<usize> + Copy + Send + 'static,
+        before: Timestamp,
+        delete: fn(&mut Tx<'_>, Timestamp, i64) -> QueryResult<usize>,
     ) -> Result<(), db::Error> {
         loop {
             let begun = Instant::now();
-            let gone = self.leader.tx(unit, delete).await?;
+            let gone = self.leader.tx(unit, move |tx| delete(tx, before, BATCH as i64)).await?;
             if gone == 0 {
                 return Ok(());
             }

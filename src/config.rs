@@ -6,6 +6,7 @@ mod agreement;
 mod api_keys;
 mod audit;
 mod findings;
+mod log;
 mod mail;
 mod mfa;
 #[cfg(test)]
@@ -13,12 +14,14 @@ mod reference;
 mod roles;
 mod sources;
 mod throttle;
+mod traces;
 mod values;
 mod webhooks;
 
 pub use account::AccountConfig;
 pub use api_keys::ApiKeysConfig;
 pub use audit::AuditConfig;
+pub use log::{LogConfig, LogFormat, LogLevel};
 pub(crate) use mail::TOKEN_PLACE;
 pub use mail::{MailConfig, Registration};
 pub use mfa::{MfaConfig, StepUpConfig};
@@ -26,6 +29,7 @@ pub use roles::RolesConfig;
 pub use sources::{Error, Sources};
 pub(crate) use sources::{one_line, variable_of};
 pub use throttle::ThrottleConfig;
+pub use traces::TracesConfig;
 use values::networks;
 pub use values::{Period, Quota, Secret};
 pub use webhooks::WebhooksConfig;
@@ -376,16 +380,6 @@ impl Default for CleanupConfig {
     }
 }
 
-/// Logs.
-#[derive(Debug, Clone, Default, serde::Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
-    /// The least level that is written: `error`, `warn`, `info`, `debug`.
-    pub level: LogLevel,
-    /// `json` for machines, `text` for people. `dev` writes text.
-    pub format: LogFormat,
-}
-
 /// How the service ends.
 #[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -400,65 +394,5 @@ pub struct ShutdownConfig {
 impl Default for ShutdownConfig {
     fn default() -> Self {
         Self { delay: Period(Duration::from_secs(5)), deadline: Period(Duration::from_secs(20)) }
-    }
-}
-
-/// See [`LogConfig::level`].
-#[derive(Debug, Clone, Copy, Default, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-}
-
-impl LogLevel {
-    pub(crate) fn as_tracing(self) -> tracing::Level {
-        match self {
-            Self::Error => tracing::Level::ERROR,
-            Self::Warn => tracing::Level::WARN,
-            Self::Info => tracing::Level::INFO,
-            Self::Debug => tracing::Level::DEBUG,
-        }
-    }
-}
-
-/// See [`LogConfig::format`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum LogFormat {
-    #[default]
-    Json,
-    Text,
-}
-
-/// Traces: where the time of a request goes, and of which larger whole it is part (W3C Trace Context).
-#[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TracesConfig {
-    /// Where spans are sent: the base URL of a collector that takes OTLP over HTTP, as `http://127.0.0.1:4318`. Empty:
-    /// nowhere. `https` needs a build with the feature `tls`, as images have it.
-    pub endpoint: String,
-    /// The share of requests that are traced, from 0 to 1, where the caller has not decided. A caller that sends
-    /// `traceparent` has.
-    pub sample_ratio: f64,
-    /// What this service is called in traces (`service.name`).
-    pub service_name: String,
-}
-
-impl Default for TracesConfig {
-    fn default() -> Self {
-        Self { endpoint: String::new(), sample_ratio: 1.0, service_name: "signet".to_owned() }
-    }
-}
-
-impl TracesConfig {
-    /// Whether there is anywhere to send spans.
-    pub fn is_exported(&self) -> bool {
-        !self.endpoint.is_empty()
     }
 }

@@ -43,7 +43,7 @@ impl Proof {
 }
 
 /// `acr` of a log-in with a second factor, and what a demand for one names.
-pub const ACR_MFA: &str = "urn:signet:acr:mfa";
+const ACR_MFA: &str = "urn:signet:acr:mfa";
 
 /// `acr` of a log-in, if there is anything to say: that a second factor was used.
 pub fn acr<'a>(mut amr: impl Iterator<Item = &'a str>) -> Option<&'static str> {
@@ -61,7 +61,8 @@ pub struct Authentication {
 
 impl Authentication {
     /// Nobody proved anything: no demand is met.
-    pub const NONE: Self = Self { at: Timestamp::from_micros(0), with_second_factor: false };
+    #[cfg(test)]
+    pub(super) const NONE: Self = Self { at: Timestamp::from_micros(0), with_second_factor: false };
 
     /// As the claims say.
     pub fn of_claims(auth_time: i64, amr: &[String]) -> Self {

@@ -6,6 +6,7 @@ pub mod administer;
 pub mod breached;
 pub mod change_email;
 pub mod change_password;
+pub(crate) mod current_password;
 pub mod deletion;
 pub mod email;
 pub mod export;

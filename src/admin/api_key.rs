@@ -12,23 +12,16 @@ use crate::api_key::administer::{self, OF_ADMIN};
 use crate::api_key::rotate::{Renewal, Request};
 use crate::api_key::{ApiKeyId, Issued};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::body::MaybeJson;
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 
 /// Answers 204, or 404 for whatever is not a key of that user's that works.
-pub async fn revoke(
-    app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
-    http: HttpRequest,
-) -> Result<HttpResponse> {
+pub async fn revoke(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let (id, key) = (user_in_path(&http)?, key_in_path(&http)?);
     let outbox = app.mail.outbox();
-    administer::revoke(&app.db, outbox.clone(), Actor::admin(&caller, from), id, key).await?;
+    administer::revoke(&app.db, outbox.clone(), by, id, key).await?;
     outbox.ring();
     Ok(HttpResponse::NoContent().finish())
 }
@@ -45,14 +38,13 @@ pub fn describe_revoke() -> Operation {
 /// Answers 200 with the key, for whoever hands it to the program. The secret before it goes on for a while.
 pub async fn rotate(
     app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
+    Admin { by, .. }: Admin,
     http: HttpRequest,
     MaybeJson(body): MaybeJson<Request>,
 ) -> Result<HttpResponse> {
     let (id, key) = (user_in_path(&http)?, key_in_path(&http)?);
     let renewal = Renewal::wanted(body, &app.config.api_keys)?;
-    let (by, outbox) = (Actor::admin(&caller, from), app.mail.outbox());
+    let outbox = app.mail.outbox();
     let (described, key) = administer::rotate(&app.db, outbox.clone(), by, id, key, renewal).await?;
     outbox.ring();
     Ok(HttpResponse::Ok().json(Issued::new(described, &key)))

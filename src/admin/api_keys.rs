@@ -17,12 +17,10 @@ use crate::api_key::key::ApiKey;
 use crate::api_key::list::ApiKeyPage;
 use crate::api_key::{ApiKeyId, Issued};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::idempotency::{Answer, Idempotent, Repeat};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 use crate::http::query::Page;
 
 /// Answers 200 with a page.
@@ -42,14 +40,13 @@ pub fn describe_show() -> Operation {
 /// Answers 201 with the key, for whoever hands it to the program.
 pub async fn create(
     app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
+    Admin { caller, by }: Admin,
     http: HttpRequest,
     Idempotent { body, repeat }: Idempotent<Request>,
 ) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
     let wanted = Wanted::accept(body, &app.config.api_keys)?;
-    let (by, key, rights) = (Actor::admin(&caller, from), ApiKey::generate(), app.rights.clone());
+    let (key, rights) = (ApiKey::generate(), app.rights.clone());
     let outbox = app.mail.outbox();
     let created = app.db.tx("admin.create_api_key", move |tx| {
         repeat.once(tx, caller.user_id, |tx| {
@@ -84,15 +81,10 @@ pub(crate) struct Revoked {
 }
 
 /// Answers 200 with how many there were.
-pub async fn revoke_all(
-    app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
-    http: HttpRequest,
-) -> Result<HttpResponse> {
+pub async fn revoke_all(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
     let outbox = app.mail.outbox();
-    let revoked = administer::revoke_all(&app.db, outbox.clone(), Actor::admin(&caller, from), id).await?;
+    let revoked = administer::revoke_all(&app.db, outbox.clone(), by, id).await?;
     outbox.ring();
     Ok(HttpResponse::Ok().json(Revoked { revoked }))
 }

@@ -16,14 +16,12 @@ use crate::account::administer::create::create_in;
 use crate::account::email::Email;
 use crate::account::store::NewUser;
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::field::Text;
 use crate::http::bearer::Admin;
 use crate::http::body::request_body;
 use crate::http::idempotency::{Answer, Idempotent, Repeat};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 
 request_body! {
     /// A new account.
@@ -42,8 +40,7 @@ request_body! {
 /// Answers 201 with the user.
 pub async fn handle(
     app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
+    Admin { caller, by }: Admin,
     Idempotent { body, repeat }: Idempotent<Request>,
 ) -> Result<HttpResponse> {
     let new = NewUser {
@@ -54,7 +51,6 @@ pub async fn handle(
         is_verified: body.is_verified.is_none_or(|flag| flag.0),
         logs_in: false,
     };
-    let by = Actor::admin(&caller, from);
     let created = app.db.tx("admin.create_user", move |tx| {
         repeat.once(tx, caller.user_id, |tx| {
             let created = create_in(tx, &by, &new)?;

@@ -2,8 +2,6 @@
 //!
 //! Emits: UserDisabled, UserEnabled.
 
-use std::borrow::Cow;
-
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -11,13 +9,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::{user, user_in_path};
 use crate::account::{ManagedUser, UserId, administer};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::clock::Timestamp;
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, Result};
+use crate::field::Invalid;
 use crate::http::bearer::Admin;
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 
 request_body! {
     /// For how long.
@@ -30,18 +27,16 @@ request_body! {
 /// Answers 200 with the user: every session is over, and none can be opened.
 pub async fn disable(
     app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
+    Admin { by, .. }: Admin,
     http: HttpRequest,
     MaybeJson(body): MaybeJson<Request>,
 ) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
     let until = body.and_then(|body| body.until);
     if until.is_some_and(|until| until <= app.clock.now()) {
-        let detail = Cow::Borrowed("this time is over");
-        return Err(Error::InvalidFields(vec![FieldError { field: "until".to_owned(), code: "in_the_past", detail }]));
+        return Err(Error::invalid_field("until", Invalid::new("in_the_past", "this time is over")));
     }
-    administer::disable(&app.db, Actor::admin(&caller, from), id, until).await?;
+    administer::disable(&app.db, by, id, until).await?;
     Ok(HttpResponse::Ok().json(user::find(&app, id).await?))
 }
 
@@ -55,14 +50,9 @@ pub fn describe_disable() -> Operation {
 }
 
 /// Answers 200 with the user, who may log in again; the sessions that ended stay ended.
-pub async fn enable(
-    app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
-    http: HttpRequest,
-) -> Result<HttpResponse> {
+pub async fn enable(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
-    administer::enable(&app.db, Actor::admin(&caller, from), id).await?;
+    administer::enable(&app.db, by, id).await?;
     Ok(HttpResponse::Ok().json(user::find(&app, id).await?))
 }
 

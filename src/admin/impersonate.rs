@@ -10,11 +10,9 @@ use serde::Serialize;
 use super::user_in_path;
 use crate::account::{User, UserId};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 use crate::session::SessionId;
 use crate::session::impersonate::{self, OF_ADMIN};
 use crate::session::open::Terms;
@@ -32,18 +30,13 @@ pub(crate) struct Impersonation {
 }
 
 /// Answers 200 with an access token and nothing to refresh it with.
-pub async fn handle(
-    app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
-    http: HttpRequest,
-) -> Result<HttpResponse> {
+pub async fn handle(app: Data<App>, Admin { caller, by }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
     let ttl = app.config.session.impersonation_ttl.0;
     if ttl.is_zero() {
         return Err(OFF);
     }
-    let (terms, by) = (Terms::first_party(&app, None), Actor::admin(&caller, from));
+    let terms = Terms::first_party(&app, None);
     let admin = (caller.user_id, caller.session_id);
     let begun = app.db.tx("session.impersonate", move |tx| impersonate::begin(tx, &by, admin, id, &terms, ttl));
     let impersonate::Impersonation { grant, user } = begun.await??;

@@ -12,13 +12,11 @@ use super::handover::Handover;
 use crate::account::email::Email;
 use crate::account::hand_out::{INVITATION_TTL, invite_in};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::body::request_body;
 use crate::http::idempotency::{Answer, Idempotent, Repeat};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 use crate::mail::Link;
 
 request_body! {
@@ -32,12 +30,11 @@ request_body! {
 /// Answers 200: the invitation is on its way, or in the answer where no mail is sent.
 pub async fn handle(
     app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
+    Admin { caller, by }: Admin,
     Idempotent { body, repeat }: Idempotent<Request>,
 ) -> Result<HttpResponse> {
     let outbox = app.mail.is_open().then(|| app.mail.outbox());
-    let (by, inner) = (Actor::admin(&caller, from), Data::clone(&app));
+    let inner = Data::clone(&app);
     let invited = app.db.tx("admin.invite", move |tx| {
         repeat.once(tx, caller.user_id, |tx| {
             let delivery = invite_in(tx, &by, outbox.as_ref(), &body.email)?;

@@ -39,11 +39,7 @@ pub async fn handle(app: Data<App>, _: Admin) -> HttpResponse {
         kid: key.kid.clone(),
         state: state.as_str(),
         since: key.active_from,
-        until: match state {
-            State::Signing => ring.next_activation(now),
-            State::Retained(until) => until,
-            State::Scheduled | State::Expired => None,
-        },
+        until: ring.until(state, now),
     };
     HttpResponse::Ok().json(KeyList { keys: ring.list(now).map(item).collect() })
 }

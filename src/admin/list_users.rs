@@ -9,8 +9,7 @@ use super::fields::{EmailPrefix, Flag, NO_CURSOR, NamePrefix, RoleName};
 use crate::account::search::{self, Criteria, Cursor, Found};
 use crate::account::{ManagedUser, UserId};
 use crate::app::App;
-use crate::error::{Error, FieldError, Result};
-use crate::field::Invalid;
+use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::body::request_body;
 use crate::http::openapi::{Operation, Tag};
@@ -58,10 +57,7 @@ pub async fn handle(app: Data<App>, _: Admin, Query(query): Query<Search>) -> Re
         is_verified: is_verified.map(|flag| flag.0),
     };
     let found = app.db.read("admin.search", move |tx| search::search(tx, &criteria, after.as_ref(), limit.0)).await?;
-    let Found { users, next } = found.ok_or_else(|| {
-        let Invalid { code, detail } = NO_CURSOR;
-        Error::InvalidFields(vec![FieldError { field: "after".to_owned(), code, detail }])
-    })?;
+    let Found { users, next } = found.ok_or_else(|| Error::invalid_field("after", NO_CURSOR))?;
     Ok(HttpResponse::Ok().json(UserPage { users, next: next.map(|cursor| cursor.to_string()) }))
 }
 

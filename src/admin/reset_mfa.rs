@@ -10,11 +10,9 @@ use serde::Serialize;
 use super::user_in_path;
 use crate::account::UserId;
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 use crate::mfa::reset;
 
 /// What became of it.
@@ -25,14 +23,9 @@ pub(crate) struct Reset {
 }
 
 /// Answers 200: log-ins ask for the password alone, every session is over, and the user is told by mail.
-pub async fn handle(
-    app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
-    http: HttpRequest,
-) -> Result<HttpResponse> {
+pub async fn handle(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let (id, outbox) = (user_in_path(&http)?, app.mail.outbox());
-    let (_, removed) = reset::of_user(&app.db, outbox.clone(), Actor::admin(&caller, from), id).await?;
+    let (_, removed) = reset::of_user(&app.db, outbox.clone(), by, id).await?;
     outbox.ring();
     Ok(HttpResponse::Ok().json(Reset { removed }))
 }

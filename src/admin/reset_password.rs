@@ -11,21 +11,14 @@ use super::user_in_path;
 use crate::account::UserId;
 use crate::account::administer::{self, force_reset};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 use crate::mail::Link;
 
 /// Answers 200: the password works no more, every session is over, and what the user needs to choose another one is on its way,
 /// or in the answer where no mail is sent.
-pub async fn handle(
-    app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
-    http: HttpRequest,
-) -> Result<HttpResponse> {
+pub async fn handle(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
     let token_ttl = app.config.mail.token_ttl.0;
     let terms = force_reset::Terms {
@@ -34,7 +27,7 @@ pub async fn handle(
         nobodys_hash: app.hasher.nobodys_hash(),
         token_ttl,
     };
-    let (_, delivery) = administer::force_reset(&app.db, terms, Actor::admin(&caller, from), id).await?;
+    let (_, delivery) = administer::force_reset(&app.db, terms, by, id).await?;
     app.mail.outbox().ring();
     Ok(HttpResponse::Ok().json(Handover::new(&app, &delivery, Link::ResetPassword, token_ttl)))
 }

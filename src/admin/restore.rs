@@ -9,21 +9,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::{user, user_in_path};
 use crate::account::{ManagedUser, UserId, administer};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 
 /// Answers 200 with the user as they were, without their sessions; 404 for whoever was not deleted.
-pub async fn handle(
-    app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
-    http: HttpRequest,
-) -> Result<HttpResponse> {
+pub async fn handle(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
-    administer::restore(&app.db, Actor::admin(&caller, from), id).await?;
+    administer::restore(&app.db, by, id).await?;
     Ok(HttpResponse::Ok().json(user::find(&app, id).await?))
 }
 

@@ -10,11 +10,9 @@ use serde::Serialize;
 use super::{user, user_in_path};
 use crate::account::UserId;
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 use crate::http::query::Page;
 use crate::session::list::{self, SessionPage};
 use crate::session::{SessionId, end};
@@ -42,9 +40,9 @@ pub(crate) struct Ended {
 }
 
 /// Answers 200 with how many there were; the user may log in again.
-pub async fn end(app: Data<App>, Admin { caller, .. }: Admin, from: Origin, http: HttpRequest) -> Result<HttpResponse> {
+pub async fn end(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
-    let ended = end::of_user(&app.db, Actor::admin(&caller, from), id).await?;
+    let ended = end::of_user(&app.db, by, id).await?;
     Ok(HttpResponse::Ok().json(Ended { ended }))
 }
 

@@ -12,13 +12,11 @@ use crate::account::administer::{self, Changes};
 use crate::account::email::Email;
 use crate::account::{ManagedUser, UserId, search};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::field::{Patch, Text};
 use crate::http::bearer::Admin;
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 
 /// Answers 200 with the user.
 pub async fn show(app: Data<App>, _: Admin, http: HttpRequest) -> Result<HttpResponse> {
@@ -54,8 +52,7 @@ request_body! {
 /// Answers 200 with the user as changed.
 pub async fn change(
     app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
+    Admin { by, .. }: Admin,
     http: HttpRequest,
     Json(body): Json<Change>,
 ) -> Result<HttpResponse> {
@@ -72,7 +69,7 @@ pub async fn change(
         roles: body.roles.map(|roles| roles.0),
     };
     let outbox = app.mail.outbox();
-    let changed = administer::update(&app.db, outbox, Actor::admin(&caller, from), id, changes).await?;
+    let changed = administer::update(&app.db, outbox, by, id, changes).await?;
     app.mail.outbox().ring();
     Ok(HttpResponse::Ok().json(changed))
 }
@@ -87,14 +84,9 @@ pub fn describe_change() -> Operation {
 }
 
 /// Answers 204: every session is over, none can be opened, and after `account.deletion_grace` everything of the user goes.
-pub async fn delete(
-    app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
-    http: HttpRequest,
-) -> Result<HttpResponse> {
+pub async fn delete(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let (id, outbox, grace) = (user_in_path(&http)?, app.mail.outbox(), app.config.account.deletion_grace.0);
-    administer::delete(&app.db, outbox.clone(), Actor::admin(&caller, from), id, grace).await?;
+    administer::delete(&app.db, outbox.clone(), by, id, grace).await?;
     outbox.ring();
     Ok(HttpResponse::NoContent().finish())
 }

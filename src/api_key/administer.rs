@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use diesel::QueryResult;
 
-use super::create::{Wanted, refuse};
+use super::create::Wanted;
 use super::key::ApiKey;
 use super::list::{self, ApiKeyPage};
 use super::rotate::{self, Renewal};
@@ -26,6 +26,7 @@ use crate::account::{User, UserId};
 use crate::audit::{self, Actor, Event};
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
+use crate::field::Invalid;
 use crate::http::query::Page;
 use crate::mail::{Notice, Outbox};
 
@@ -53,6 +54,8 @@ pub async fn create(
     created.await?.map(|_| key)
 }
 
+const NOT_GRANTED: Invalid = Invalid::new("not_granted", "the user's roles do not carry all of these words");
+
 /// The same in a transaction that does more: [`Error::NotFound`], [`Error::UserDisabled`], [`OF_ADMIN`], or
 /// [`Error::InvalidFields`] if the user's roles do not carry all of the scope.
 pub(crate) fn create_in(
@@ -69,7 +72,7 @@ pub(crate) fn create_in(
     };
     let scope = &wanted.scope;
     if rights.left_of(scope, &user.roles) != *scope {
-        return Ok(Err(refuse("scope", "not_granted", "the user's roles do not carry all of these words")));
+        return Ok(Err(Error::invalid_field("scope", NOT_GRANTED)));
     }
     let created = store::insert_key(tx, key, user_id, wanted)?;
     let event = Event::ApiKeyCreated { user: user_id, session: None, key: created.id, scope: scope.clone() };

@@ -5,7 +5,6 @@
 //!
 //! Owns: api_keys.  Emits: ApiKeyCreated.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -22,7 +21,7 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::config::ApiKeysConfig;
 use crate::db::Tx;
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, Result};
 use crate::field::{FromField, Invalid, Seconds, Text};
 use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
@@ -90,7 +89,7 @@ pub async fn handle(
     Json(body): Json<Request>,
 ) -> Result<HttpResponse> {
     if caller.scope.narrowed_to(Some(&body.scope.0)).is_err() {
-        return Err(refuse("scope", "not_granted", "this session has not got all of these words"));
+        return Err(Error::invalid_field("scope", NOT_GRANTED));
     }
     let (wanted, limit) = (Wanted::accept(body, &app.config.api_keys)?, app.config.api_keys.max_per_user);
     let key = ApiKey::generate();
@@ -115,18 +114,18 @@ pub fn describe() -> Operation {
         .refuses([Error::ApiKeyLimit])
 }
 
+const NOT_GRANTED: Invalid = Invalid::new("not_granted", "this session has not got all of these words");
+const TTL_OUT_OF_RANGE: Invalid =
+    Invalid::new("out_of_range", "a key lives for at least 1 s, and at most api_keys.max_ttl");
+
 /// A life that may be asked for.
 pub(super) fn accept_ttl(asked: Option<Seconds>, config: &ApiKeysConfig) -> Result<Option<Duration>> {
     match asked {
         Some(Seconds(ttl)) if ttl.is_zero() || ttl > config.max_ttl.0 => {
-            Err(refuse("expires_in", "out_of_range", "a key lives for at least 1 s, and at most api_keys.max_ttl"))
+            Err(Error::invalid_field("expires_in", TTL_OUT_OF_RANGE))
         }
         asked => Ok(asked.map(|Seconds(ttl)| ttl)),
     }
-}
-
-pub(super) fn refuse(field: &str, code: &'static str, detail: &'static str) -> Error {
-    Error::InvalidFields(vec![FieldError { field: field.to_owned(), code, detail: Cow::Borrowed(detail) }])
 }
 
 fn create(

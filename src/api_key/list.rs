@@ -13,7 +13,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::http::bearer::Account;
 use crate::http::openapi::{Operation, Tag};
-use crate::http::query::Page;
+use crate::http::query::{Page, cut};
 
 /// A page of keys, newest first.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -38,10 +38,7 @@ pub fn describe() -> Operation {
 
 /// A page of a user's keys that work.
 pub(super) fn page_of(tx: &mut Tx<'_>, user: UserId, page: &Page<ApiKeyId>) -> QueryResult<ApiKeyPage> {
-    let limit = usize::from(page.limit);
-    let mut api_keys = store::list_live(tx, user, page.after, i64::from(page.limit) + 1)?;
-    let more = api_keys.len() > limit;
-    api_keys.truncate(limit);
-    let next = if more { api_keys.last().map(|last| last.id) } else { None };
+    let mut api_keys = store::list_live(tx, user, page.after, page.look())?;
+    let next = cut(&mut api_keys, page.limit.into(), |last| last.id);
     Ok(ApiKeyPage { api_keys, next })
 }

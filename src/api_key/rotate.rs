@@ -12,7 +12,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use diesel::QueryResult;
 
-use super::create::{accept_ttl, refuse};
+use super::create::accept_ttl;
 use super::key::ApiKey;
 use super::{ApiKeyId, Described, Issued, store};
 use crate::account::UserId;
@@ -21,7 +21,7 @@ use crate::audit::{self, Event};
 use crate::config::ApiKeysConfig;
 use crate::db::Tx;
 use crate::error::{Error, Result};
-use crate::field::Seconds;
+use crate::field::{Invalid, Seconds};
 use crate::http::bearer::Account;
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::openapi::{Operation, Tag};
@@ -79,13 +79,16 @@ pub(crate) struct Renewal {
     max_ttl: Duration,
 }
 
+const OVERLAP_OUT_OF_RANGE: Invalid =
+    Invalid::new("out_of_range", "two secrets work beside each other for at most 7 days");
+
 impl Renewal {
     /// What a body asks for, if it may be had.
     pub(crate) fn wanted(body: Option<Request>, config: &ApiKeysConfig) -> Result<Self> {
         let (overlap, expires_in) = body.map_or((None, None), |body| (body.overlap, body.expires_in));
         let overlap = overlap.map_or(DEFAULT_OVERLAP, |Seconds(overlap)| overlap);
         if overlap > MAX_OVERLAP {
-            return Err(refuse("overlap", "out_of_range", "two secrets work beside each other for at most 7 days"));
+            return Err(Error::invalid_field("overlap", OVERLAP_OUT_OF_RANGE));
         }
         Ok(Self { overlap, ttl: accept_ttl(expires_in, config)?, max_ttl: config.max_ttl.0 })
     }

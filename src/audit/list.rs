@@ -16,7 +16,7 @@ use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::openapi::{Operation, Tag};
-use crate::http::query::Query;
+use crate::http::query::{Query, cut};
 use crate::session::SessionId;
 
 /// An event of the trail.
@@ -79,9 +79,7 @@ pub async fn handle(app: Data<App>, _: Admin, Query(asked): Query<Asked>) -> Res
 pub async fn read_page(db: &Db, filter: Filter, limit: usize) -> Result<(Vec<AuditEvent>, Option<EventId>), db::Error> {
     let one_more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
     let mut found = db.read("audit.list", move |tx| store::list(tx, &filter, one_more)).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = if more { found.last().map(|last| last.id) } else { None };
+    let next = cut(&mut found, limit, |last| last.id);
     Ok((found.into_iter().map(AuditEvent::from).collect(), next))
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::Binary;
 
 use super::EventId;
 use super::chain::{self, Fields};
@@ -16,11 +15,11 @@ use crate::db::types::{Document, bytes_column};
 use crate::db::{Tx, on};
 use crate::session::SessionId;
 
-/// The digest of a seal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = Binary)]
-pub struct SealDigest(pub(super) [u8; 32]);
-bytes_column!(SealDigest, 32);
+bytes_column! {
+    /// The digest of a seal.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct SealDigest(pub(super) [u8; 32]);
+}
 
 impl std::fmt::Display for SealDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -129,7 +128,7 @@ pub(super) fn find_head(tx: &mut Tx<'_>) -> QueryResult<Option<Seal>> {
     on!(tx.conn, |c| query.select(Seal::as_select()).first(c).optional())
 }
 
-/// From which id on there may be events without a seal, if none commits later than `behind` after its time. Beyond [`LATE`] none is
+/// From which id on there may be events without a seal, if none commits later than `behind` after its time. Beyond [`LATE`](super::LATE) none is
 /// sealed: earlier than that, nothing is ever added to what is sealed.
 pub(super) fn find_frontier(tx: &mut Tx<'_>, behind: Duration) -> QueryResult<EventId> {
     let query = audit_seals::table.order(audit_seals::event_id.desc()).select(audit_seals::event_id);

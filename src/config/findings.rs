@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Registration, TracesConfig};
+use super::{Config, Registration};
 use crate::access::role::Roles;
 use crate::access::scope::Scope;
 use crate::db::Url;
@@ -136,64 +136,59 @@ impl Config {
 
     /// What works but is weaker than it should be, one line each.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let mut warn = |holds: bool, otherwise: &str| {
-            if !holds {
-                warnings.push(otherwise.to_owned());
-            }
-        };
         let Self { hashing, session, .. } = self;
-        warn(
-            hashing.memory_kib >= 19_456 && hashing.iterations >= 2,
-            "hashing: less than 19456 KiB and 2 iterations, the least that OWASP recommends",
-        );
-        warn(
-            hashing.pepper.0.is_empty() || hashing.pepper.0.len() >= MIN_PEPPER_BYTES,
-            "hashing.pepper: shorter than 16 bytes, and so likely to be guessed",
-        );
-        warn(hashing.max_wait.0 <= LONG_WAIT, "hashing.max_wait: longer than 10s; clients have gone by then");
-        warn(self.database.max_wait.0 <= LONG_WAIT, "database.max_wait: longer than 10s; clients have gone by then");
-        warn(
-            self.rights().grant(None, &Roles::user()).contains(Scope::ACCOUNT),
-            "oauth.scope: without `account`, here or in roles.user, no user can reach their own account",
-        );
-        warn(
-            session.grace < session.idle_ttl,
-            "session.grace: not shorter than session.idle_ttl, so a stolen token is never noticed",
-        );
-        warn(
-            session.recovery.is_none_or(|recovery| recovery.0.is_zero() || recovery > session.grace),
-            "session.recovery: not longer than session.grace, so it has no effect",
-        );
-        warn(
-            self.token.access_ttl <= session.max_ttl,
-            "token.access_ttl: longer than session.max_ttl, so tokens outlive every session",
-        );
-        warn(
-            self.registration != Registration::Verified || self.mail.is_sent(),
-            "registration: is `verified` without mail.url, so only `signet users verify-link` lets anybody in",
-        );
-        let proxies = &self.public.trusted_proxies;
-        warn(
-            proxies.iter().all(|network| network.prefix_len() > 0),
-            "public.trusted_proxies: everybody is a trusted proxy, so everybody chooses the address that is audited",
-        );
-        let is_local = url::Url::parse(&self.issuer).is_ok_and(|url| is_loopback(&url));
-        warn(
-            !is_local || self.public.listen.ip().is_loopback(),
-            "issuer: is a loopback address, while public.listen is not: nobody elsewhere can verify tokens",
-        );
-        for origin in &self.public.allowed_origins {
-            let url = url::Url::parse(origin).ok().filter(|url| url.scheme() != "https" && !is_loopback(url));
-            warn(
-                url.is_none(),
-                &format!("public.allowed_origins: `{origin}` is not https: anybody on the way is that page"),
-            );
-        }
-        warnings.extend(self.roles.warnings());
-        warnings.extend(self.throttle.warnings());
-        warnings.extend(self.mfa.warnings());
-        warnings
+        let issuer = url::Url::parse(&self.issuer);
+        let own = broken([
+            (
+                hashing.memory_kib >= 19_456 && hashing.iterations >= 2,
+                "hashing: less than 19456 KiB and 2 iterations, the least that OWASP recommends",
+            ),
+            (
+                hashing.pepper.0.is_empty() || hashing.pepper.0.len() >= MIN_PEPPER_BYTES,
+                "hashing.pepper: shorter than 16 bytes, and so likely to be guessed",
+            ),
+            (hashing.max_wait.0 <= LONG_WAIT, "hashing.max_wait: longer than 10s; clients have gone by then"),
+            (self.database.max_wait.0 <= LONG_WAIT, "database.max_wait: longer than 10s; clients have gone by then"),
+            (
+                self.rights().grant(None, &Roles::user()).contains(Scope::ACCOUNT),
+                "oauth.scope: without `account`, here or in roles.user, no user can reach their own account",
+            ),
+            (
+                session.grace < session.idle_ttl,
+                "session.grace: not shorter than session.idle_ttl, so a stolen token is never noticed",
+            ),
+            (
+                session.recovery.is_none_or(|recovery| recovery.0.is_zero() || recovery > session.grace),
+                "session.recovery: not longer than session.grace, so it has no effect",
+            ),
+            (
+                self.token.access_ttl <= session.max_ttl,
+                "token.access_ttl: longer than session.max_ttl, so tokens outlive every session",
+            ),
+            (
+                self.registration != Registration::Verified || self.mail.is_sent(),
+                "registration: is `verified` without mail.url, so only `signet users verify-link` lets anybody in",
+            ),
+            (
+                self.public.trusted_proxies.iter().all(|network| network.prefix_len() > 0),
+                "public.trusted_proxies: everybody is a trusted proxy, so everybody chooses the address that is audited",
+            ),
+            (
+                !issuer.is_ok_and(|url| is_loopback(&url)) || self.public.listen.ip().is_loopback(),
+                "issuer: is a loopback address, while public.listen is not: nobody elsewhere can verify tokens",
+            ),
+        ]);
+        let of_sections = [self.roles.warnings(), self.throttle.warnings(), self.mfa.warnings()];
+        [own, self.origin_warnings(), of_sections.concat()].concat()
+    }
+
+    fn origin_warnings(&self) -> Vec<String> {
+        let is_in_clear =
+            |origin: &&String| url::Url::parse(origin).is_ok_and(|url| url.scheme() != "https" && !is_loopback(&url));
+        let in_clear = self.public.allowed_origins.iter().filter(is_in_clear);
+        in_clear
+            .map(|origin| format!("public.allowed_origins: `{origin}` is not https: anybody on the way is that page"))
+            .collect()
     }
 }
 
@@ -202,71 +197,37 @@ fn broken<const N: usize>(demands: [(bool, &str); N]) -> Vec<String> {
     demands.into_iter().filter(|(holds, _)| !holds).map(|(_, otherwise)| otherwise.to_owned()).collect()
 }
 
-impl TracesConfig {
-    /// Everything wrong with these values, one line each.
-    pub(crate) fn findings(&self) -> Vec<String> {
-        let mut findings = Vec::new();
-        if !(0.0..=1.0).contains(&self.sample_ratio) {
-            findings.push("traces.sample_ratio: must be from 0 to 1".to_owned());
-        }
-        if self.service_name.is_empty() {
-            findings.push("traces.service_name: must not be empty".to_owned());
-        }
-        let endpoint = url::Url::parse(&self.endpoint).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && url.query().is_none()
-                && url.fragment().is_none()
-        });
-        match endpoint {
-            _ if self.endpoint.is_empty() => {}
-            None => findings.push("traces.endpoint: does not read like http://127.0.0.1:4318".to_owned()),
-            Some(url) if !url.username().is_empty() || url.password().is_some() => {
-                findings.push("traces.endpoint: must not carry credentials".to_owned());
-            }
-            Some(url) if url.scheme() == "https" && !cfg!(feature = "tls") => {
-                findings.push("traces.endpoint: https needs a build with the feature `tls`".to_owned());
-            }
-            Some(_) => {}
-        }
-        findings
-    }
-}
-
 /// RFC 8414 §2 says what an issuer is; that verifiers compare it byte by byte says the rest.
 fn issuer_findings(issuer: &str) -> Vec<String> {
-    let mut findings = Vec::new();
-    let mut demand = |holds: bool, otherwise: &str| {
-        if !holds {
-            findings.push(otherwise.to_owned());
-        }
-    };
     if issuer.is_empty() {
         return vec!["issuer: is not set; it is the URL under which clients reach this service".to_owned()];
     }
     let url = url::Url::parse(issuer).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    demand(url.is_some(), "issuer: is not an http(s) URL");
-    demand(!issuer.ends_with('/'), "issuer: must not end with a slash, since verifiers compare it byte by byte");
-    if let Some(url) = url {
-        demand(
+    let findings = broken([
+        (url.is_some(), "issuer: is not an http(s) URL"),
+        (!issuer.ends_with('/'), "issuer: must not end with a slash, since verifiers compare it byte by byte"),
+    ]);
+    let Some(url) = url else { return findings };
+    let normal = url.as_str().trim_end_matches('/');
+    let of_url = broken([
+        (
             url.query().is_none() && url.fragment().is_none(),
             "issuer: must have neither query nor fragment (RFC 8414 §2)",
-        );
-        demand(
+        ),
+        (
             url.scheme() == "https" || is_loopback(&url),
             "issuer: must be https, except on loopback: tokens and passwords would travel in clear",
-        );
-        demand(
+        ),
+        (
             url.username().is_empty() && url.password().is_none(),
             "issuer: must have neither user nor password; it is in every token",
-        );
-        let normal = url.as_str().trim_end_matches('/');
-        demand(
+        ),
+        (
             issuer.trim_end_matches('/') == normal,
             &format!("issuer: reads `{normal}` in full, and verifiers compare it byte by byte"),
-        );
-    }
-    findings
+        ),
+    ]);
+    [findings, of_url].concat()
 }
 
 pub(super) fn is_loopback(url: &url::Url) -> bool {
@@ -307,13 +268,6 @@ mod tests {
                 "issuer = 'https://x'\n[cleanup]\naudit_retention = '365s'",
                 "cleanup.audit_retention: must be at least 1d",
             ),
-            ("issuer = 'https://x'\n[traces]\nsample_ratio = 1.5", "traces.sample_ratio"),
-            ("issuer = 'https://x'\n[traces]\nsample_ratio = nan", "traces.sample_ratio"),
-            ("issuer = 'https://x'\n[traces]\nservice_name = ''", "traces.service_name"),
-            ("issuer = 'https://x'\n[traces]\nendpoint = '127.0.0.1:4318'", "traces.endpoint: does not read"),
-            ("issuer = 'https://x'\n[traces]\nendpoint = 'grpc://x:4317'", "traces.endpoint: does not read"),
-            ("issuer = 'https://x'\n[traces]\nendpoint = 'http://x:4318?a=b'", "traces.endpoint: does not read"),
-            ("issuer = 'https://x'\n[traces]\nendpoint = 'http://u:p@x:4318'", "traces.endpoint: must not carry"),
             ("issuer = 'https://x'\n[public]\nallowed_origins = ['https://a.example/']", "public.allowed_origins"),
             ("issuer = 'not a url'", "issuer: is not an http(s) URL"),
             ("issuer = 'https://id.example?x'", "issuer: must have neither query"),

@@ -162,11 +162,6 @@ impl Db {
         }
     }
 
-    /// Where the database is.
-    pub fn url(&self) -> &Url {
-        &self.shared.url
-    }
-
     /// Whether each statement is a way to another process and back, so that one is worth more than several.
     pub fn is_remote(&self) -> bool {
         matches!(self.shared.url, Url::Postgres(_))

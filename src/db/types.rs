@@ -242,9 +242,14 @@ macro_rules! text_column {
 }
 pub(crate) use text_column;
 
-/// Lets a newtype over `[u8; N]` be a BYTEA / BLOB column.
+/// Defines a newtype over bytes that is a BYTEA / BLOB column.
 macro_rules! bytes_column {
-    ($name:ident, $length:expr) => {
+    ($(#[$meta:meta])* $outer:vis struct $name:ident($inner:vis [u8; $length:expr]);) => {
+        $(#[$meta])*
+        #[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+        #[diesel(sql_type = diesel::sql_types::Binary)]
+        $outer struct $name($inner [u8; $length]);
+
         impl<DB: diesel::backend::Backend> diesel::serialize::ToSql<diesel::sql_types::Binary, DB> for $name
         where
             [u8]: diesel::serialize::ToSql<diesel::sql_types::Binary, DB>,

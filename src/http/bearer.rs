@@ -24,6 +24,7 @@ use crate::account::User;
 use crate::api_key;
 use crate::api_key::key::ApiKey;
 use crate::app::App;
+use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::http::origin::Origin;
 use crate::routes;
@@ -56,10 +57,10 @@ pub struct Reader {
 
 /// A caller who administers Signet: signed in still, with the role `admin` as of now and the scope `admin`.
 pub struct Admin {
-    /// Who asks, for decisions and for the trail.
+    /// Who asks, for decisions.
     pub caller: Caller,
-    /// Their account as it is now.
-    pub user: User,
+    /// The same for the trail.
+    pub by: Actor,
 }
 
 /// Stands before a route: lets through whom its row in the table names, and keeps them for the handler. Nothing else of the request
@@ -114,13 +115,14 @@ async fn account(http: &HttpRequest, demand: Demand) -> Result<Account> {
 }
 
 async fn administrator(http: &HttpRequest, demand: Demand) -> Result<Admin> {
-    let (caller, user) = signed_in(http).await?;
+    let (caller, _) = signed_in(http).await?;
     caller.administers().map_err(|lacking| match lacking {
         NoAdministrator::WithoutRole => ADMINISTRATORS_ONLY,
         NoAdministrator::WithoutScope => Error::InsufficientScope(Scope::ADMIN),
     })?;
     judge_log_in(http, demand, &caller)?;
-    Ok(Admin { caller, user })
+    let by = Actor::admin(&caller, Origin::extract(http).await?);
+    Ok(Admin { caller, by })
 }
 
 async fn reader(http: &HttpRequest) -> Result<Reader> {
@@ -236,7 +238,7 @@ enum Credential {
 }
 
 /// The header for API keys.
-pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 fn presented(http: &HttpRequest) -> Result<Credential> {
     let sent = http.headers().get_all(API_KEY).filter_map(|value| value.to_str().ok());

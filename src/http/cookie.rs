@@ -22,9 +22,9 @@ pub const NAME_OVER_TLS: &str = "__Host-signet_refresh";
 /// The cookie of one that is not.
 pub const NAME_OVER_HTTP: &str = "signet_refresh";
 /// The cookie with a device token, over TLS.
-pub const DEVICE_NAME_OVER_TLS: &str = "__Host-signet_device";
+const DEVICE_NAME_OVER_TLS: &str = "__Host-signet_device";
 /// The same without.
-pub const DEVICE_NAME_OVER_HTTP: &str = "signet_device";
+const DEVICE_NAME_OVER_HTTP: &str = "signet_device";
 /// Any value will do: a page of another site cannot set this header without our leave (a CORS preflight).
 pub const CSRF_HEADER: &str = "x-requested-with";
 

@@ -60,7 +60,21 @@ pub struct Page<Id> {
     pub limit: u16,
 }
 
-pub(crate) const DEFAULT_LIMIT: u16 = 20;
+impl<Id> Page<Id> {
+    /// How many to ask for: whether there is a next page shows by one item more.
+    pub(crate) fn look(&self) -> i64 {
+        i64::from(self.limit) + 1
+    }
+}
+
+/// Takes what was found beyond `limit` away from a page. Where to go on, if there was anything: at its last item.
+pub(crate) fn cut<T, Id>(found: &mut Vec<T>, limit: usize, id: impl Fn(&T) -> Id) -> Option<Id> {
+    let more = found.len() > limit;
+    found.truncate(limit);
+    found.last().filter(|_| more).map(id)
+}
+
+const DEFAULT_LIMIT: u16 = 20;
 pub(crate) const MAX_LIMIT: u16 = 100;
 
 impl<Id: FromField> FromFields for Page<Id> {
@@ -109,6 +123,15 @@ mod tests {
         {
             assert_eq!(page(query), None, "{query}");
         }
+    }
+
+    #[test]
+    fn a_page_that_is_full_goes_on_at_its_last_item_if_there_are_more() {
+        let cut = |mut found: Vec<u8>| (cut(&mut found, 2, |last| *last), found);
+        assert_eq!(cut(vec![]), (None, vec![]));
+        assert_eq!(cut(vec![1]), (None, vec![1]));
+        assert_eq!(cut(vec![1, 2]), (None, vec![1, 2]));
+        assert_eq!(cut(vec![1, 2, 3]), (Some(2), vec![1, 2]));
     }
 
     #[test]

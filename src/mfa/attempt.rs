@@ -1,5 +1,7 @@
 //! A code, from what was typed to what is used up: what it is good for is computed outside of the transaction, and that it is
 //! good once is one guarded write within it.
+//!
+//! Emits: RecoveryCodeUsed.
 
 use diesel::QueryResult;
 

@@ -54,17 +54,17 @@ impl ChallengeToken {
     }
 }
 
-/// SHA-256 of a challenge's prefix and secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct ChallengeDigest([u8; 32]);
-bytes_column!(ChallengeDigest, 32);
+bytes_column! {
+    /// SHA-256 of a challenge's prefix and secret.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct ChallengeDigest([u8; 32]);
+}
 
-/// SHA-256 of the password's hash that was in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct PasswordDigest([u8; 32]);
-bytes_column!(PasswordDigest, 32);
+bytes_column! {
+    /// SHA-256 of the password's hash that was in force.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct PasswordDigest([u8; 32]);
+}
 
 impl PasswordDigest {
     pub(super) fn of(password_hash: &str) -> Self {

@@ -12,7 +12,7 @@ use super::code::Code;
 use super::store;
 use crate::access::Caller;
 use crate::access::step_up::Proof;
-use crate::account::change_password::{count_wrong, look};
+use crate::account::current_password::{count_wrong, look};
 use crate::account::email::Email;
 use crate::account::password::Password;
 use crate::app::App;

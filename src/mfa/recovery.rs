@@ -68,11 +68,11 @@ impl std::fmt::Debug for RecoveryCode {
     }
 }
 
-/// SHA-256 of a code and whose it is. With 80 bits to guess, no slower hash is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct RecoveryDigest([u8; 32]);
-bytes_column!(RecoveryDigest, 32);
+bytes_column! {
+    /// SHA-256 of a code and whose it is. With 80 bits to guess, no slower hash is needed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct RecoveryDigest([u8; 32]);
+}
 
 #[cfg(test)]
 mod tests {

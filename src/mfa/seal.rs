@@ -22,11 +22,11 @@ struct Key {
     key: LessSafeKey,
 }
 
-/// Names a key and tells nothing of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct KeyId([u8; 8]);
-bytes_column!(KeyId, 8);
+bytes_column! {
+    /// Names a key and tells nothing of it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct KeyId([u8; 8]);
+}
 
 /// A secret as the database has it: nonce ‖ ciphertext ‖ tag.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -106,7 +106,7 @@ impl Family {
     }
 
     /// Why nothing works here any more; `None` while the family lives.
-    pub fn cause_of_death(&self, now: Timestamp) -> Option<Cause> {
+    fn cause_of_death(&self, now: Timestamp) -> Option<Cause> {
         if self.is_revoked {
             Some(Cause::Revoked)
         } else if now >= self.expires_at || now >= self.idle_expires_at {

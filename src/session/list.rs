@@ -14,7 +14,7 @@ use crate::db::Db;
 use crate::error::Result;
 use crate::http::bearer::AccountOrActor;
 use crate::http::openapi::{Operation, Tag};
-use crate::http::query::Page;
+use crate::http::query::{Page, cut};
 
 /// One of the caller's sessions.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -62,11 +62,9 @@ pub(crate) async fn page_of(
     page: Page<SessionId>,
     current: Option<SessionId>,
 ) -> Result<SessionPage> {
-    let Page { after, limit } = page;
-    let mut listed = db.read("session.list", move |tx| store::list_live(tx, user, after, i64::from(limit) + 1)).await?;
-    let more = listed.len() > usize::from(limit);
-    listed.truncate(usize::from(limit));
-    let next = if more { listed.last().map(|last| last.id) } else { None };
+    let (after, look) = (page.after, page.look());
+    let mut listed = db.read("session.list", move |tx| store::list_live(tx, user, after, look)).await?;
+    let next = cut(&mut listed, page.limit.into(), |last| last.id);
     let sessions = listed.into_iter().map(|session| SessionItem::new(session, current)).collect();
     Ok(SessionPage { sessions, next })
 }

@@ -18,8 +18,6 @@ pub const PREFIX: &str = "sgr_";
 const HANDLE_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
 const BODY_BYTES: usize = HANDLE_BYTES + SECRET_BYTES;
-/// Bytes of a token as text: 4 of prefix and 70 in base64url.
-pub const TEXT_BYTES: usize = token_text::text_bytes(PREFIX, BODY_BYTES);
 /// Separates this use of HMAC-SHA256 from any other.
 const SUCCESSOR_CONTEXT: &[u8] = b"signet refresh";
 
@@ -84,27 +82,17 @@ impl std::fmt::Debug for RefreshToken {
     }
 }
 
-/// SHA-256 of a family's handle.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    diesel::expression::AsExpression,
-    diesel::deserialize::FromSqlRow,
-)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct HandleDigest([u8; 32]);
-bytes_column!(HandleDigest, 32);
+bytes_column! {
+    /// SHA-256 of a family's handle.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct HandleDigest([u8; 32]);
+}
 
-/// SHA-256 of a token's secret. Compared in constant time.
-#[derive(Debug, Clone, Copy, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct SecretDigest([u8; 32]);
-bytes_column!(SecretDigest, 32);
+bytes_column! {
+    /// SHA-256 of a token's secret. Compared in constant time.
+    #[derive(Debug, Clone, Copy, Eq)]
+    pub struct SecretDigest([u8; 32]);
+}
 
 impl PartialEq for SecretDigest {
     fn eq(&self, other: &Self) -> bool {
@@ -112,11 +100,11 @@ impl PartialEq for SecretDigest {
     }
 }
 
-/// Fresh with each rotation and kept in the row; with the parent's secret it gives the successor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct Nonce([u8; 16]);
-bytes_column!(Nonce, 16);
+bytes_column! {
+    /// Fresh with each rotation and kept in the row; with the parent's secret it gives the successor.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Nonce([u8; 16]);
+}
 
 impl Nonce {
     /// A fresh one.
@@ -134,7 +122,7 @@ mod tests {
     fn a_token_survives_the_round_trip_and_prints_nothing() {
         let token = RefreshToken::generate();
         let text = token.to_text();
-        assert_eq!(text.len(), TEXT_BYTES);
+        assert_eq!(text.len(), 74);
         assert_eq!(RefreshToken::parse(&text), Ok(token.clone()));
         assert_eq!(format!("{token:?}"), "(refresh token)");
     }

@@ -162,22 +162,11 @@ impl Refusal {
     }
 }
 
-/// What a bucket is found by.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    diesel::expression::AsExpression,
-    diesel::deserialize::FromSqlRow,
-)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct BucketId([u8; 32]);
-bytes_column!(BucketId, 32);
+bytes_column! {
+    /// What a bucket is found by.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct BucketId([u8; 32]);
+}
 
 impl BucketId {
     /// The least, from which on all are.
@@ -188,11 +177,11 @@ impl BucketId {
     }
 }
 
-/// What a source that an account knows is found by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct SourceDigest([u8; 32]);
-bytes_column!(SourceDigest, 32);
+bytes_column! {
+    /// What a source that an account knows is found by.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct SourceDigest([u8; 32]);
+}
 
 impl SourceDigest {
     pub(super) fn of(kind: &str, source: &[u8]) -> Self {

@@ -151,6 +151,16 @@ impl Keyring {
             .min()
     }
 
+    /// Until when a key is of use in that state: the one that signs until the next one does, as far as there is one, and a
+    /// superseded one for as long as it is published.
+    pub fn until(&self, state: State, now: Timestamp) -> Option<Timestamp> {
+        match state {
+            State::Signing => self.next_activation(now),
+            State::Retained(until) => until,
+            State::Scheduled | State::Expired => None,
+        }
+    }
+
     /// The next time at which the published keys change by themselves.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         self.states(now).filter_map(|state| if let State::Retained(until) = state { until } else { None }).min()
@@ -201,6 +211,10 @@ mod tests {
         assert_eq!(ring.next_activation(T0), Some(T0 + HOUR));
         assert_eq!(ring.next_activation(T0 + HOUR), None);
         assert_eq!(ring.next_change(T0 + HOUR), Some(dropped));
+        let until = |now| ring.list(now).map(|(_, state)| ring.until(state, now)).collect::<Vec<_>>();
+        assert_eq!(until(T0), [Some(T0 + HOUR), None]);
+        assert_eq!(until(T0 + HOUR), [Some(dropped), None]);
+        assert_eq!(until(dropped), [None, None]);
     }
 
     #[test]

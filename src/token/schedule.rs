@@ -25,7 +25,7 @@ pub const MIN_LEAD: Duration = Duration::from_secs(15 * 60);
 pub const DEFAULT_LEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// The shortest time that a superseded key stays published: verifiers cache for up to a day.
-pub const MIN_RETENTION: Duration = Duration::from_secs(24 * 3600);
+const MIN_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a superseded key stays published when access tokens live for `access_ttl`: until the last token that it
 /// signed has expired by the slowest clock, and no copy of the JWKS lacks what that token needs before then.

@@ -21,8 +21,7 @@ use crate::error::{Error, Result};
 use crate::http::bearer::Admin;
 use crate::http::body::{MaybeJson, request_body};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
-use crate::http::query::Page;
+use crate::http::query::{Page, cut};
 
 /// A message to an endpoint.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -69,18 +68,16 @@ struct DeliveryPage {
 
 /// Answers 200 with a page.
 pub async fn list(app: Data<App>, _: Admin, http: HttpRequest, page: Page<EventId>) -> Result<HttpResponse> {
-    let (id, Page { after, limit }) = (id_of(&http)?, page);
+    let (id, after, look) = (id_of(&http)?, page.after, page.look());
     let found = app
         .db
         .read("webhook.deliveries", move |tx| {
             let Some(_) = store::find_endpoint(tx, id)? else { return Ok(None) };
-            store::list_deliveries(tx, id, after, i64::from(limit) + 1).map(Some)
+            store::list_deliveries(tx, id, after, look).map(Some)
         })
         .await?;
     let mut found = found.ok_or(Error::NotFound)?;
-    let more = found.len() > usize::from(limit);
-    found.truncate(usize::from(limit));
-    let next = if more { found.last().map(|last| last.event_id) } else { None };
+    let next = cut(&mut found, page.limit.into(), |last| last.event_id);
     let deliveries = found.into_iter().map(DeliveryItem::from).collect();
     Ok(HttpResponse::Ok().json(DeliveryPage { deliveries, next }))
 }
@@ -102,8 +99,8 @@ struct Put {
 }
 
 /// Answers 202: a message of the type `webhook.test` will be sent, like any other.
-pub async fn test(app: Data<App>, admin: Admin, from: Origin, http: HttpRequest) -> Result<HttpResponse> {
-    let (id, by) = (id_of(&http)?, admin.caller);
+pub async fn test(app: Data<App>, admin: Admin, http: HttpRequest) -> Result<HttpResponse> {
+    let id = id_of(&http)?;
     let put = app
         .db
         .tx("webhook.test", move |tx| {
@@ -111,7 +108,7 @@ pub async fn test(app: Data<App>, admin: Admin, from: Origin, http: HttpRequest)
             let event = EventId::new(tx.now);
             let body = body(tx, PublicType::WebhookTest, &json!({}));
             store::insert_delivery(tx, id, event, PublicType::WebhookTest, &body)?;
-            record(tx, &from, &by, id, WebhookChange::Tested)?;
+            record(tx, &admin, id, WebhookChange::Tested)?;
             Ok(Some(event))
         })
         .await?;
@@ -145,11 +142,10 @@ struct Replayed {
 pub async fn replay(
     app: Data<App>,
     admin: Admin,
-    from: Origin,
     http: HttpRequest,
     MaybeJson(body): MaybeJson<Again>,
 ) -> Result<HttpResponse> {
-    let (id, by, event) = (id_of(&http)?, admin.caller, body.and_then(|body| body.id));
+    let (id, event) = (id_of(&http)?, body.and_then(|body| body.id));
     let count = app
         .db
         .tx("webhook.replay", move |tx| {
@@ -158,7 +154,7 @@ pub async fn replay(
             if count == 0 && event.is_some() {
                 return Ok(None);
             }
-            record(tx, &from, &by, id, WebhookChange::Replayed)?;
+            record(tx, &admin, id, WebhookChange::Replayed)?;
             Ok(Some(count))
         })
         .await?;

@@ -22,7 +22,6 @@ use crate::field::{Patch, Text};
 use crate::http::bearer::Admin;
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
 
 /// How long messages are signed with the former secret, too: time to give the new one to every instance of the receiver.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);
@@ -42,17 +41,11 @@ request_body! {
 }
 
 /// Answers 200 with the endpoint as it is then.
-pub async fn change(
-    app: Data<App>,
-    admin: Admin,
-    from: Origin,
-    http: HttpRequest,
-    Json(body): Json<Change>,
-) -> Result<HttpResponse> {
+pub async fn change(app: Data<App>, admin: Admin, http: HttpRequest, Json(body): Json<Change>) -> Result<HttpResponse> {
     let id = id_of(&http)?;
     let url = body.url.as_ref().map(|url| accept(&app, url)).transpose()?;
     let (types, description) = (body.event_types.map(|types| types.to_column()), body.description);
-    let (is_enabled, by, now) = (body.is_enabled, admin.caller, app.clock.now());
+    let (is_enabled, now) = (body.is_enabled, app.clock.now());
     let changed = app
         .db
         .tx("webhook.change", move |tx| {
@@ -71,7 +64,7 @@ pub async fn change(
             if !endpoint.is_enabled {
                 store::give_up_all(tx, id)?;
             }
-            record(tx, &from, &by, id, WebhookChange::Updated)?;
+            record(tx, &admin, id, WebhookChange::Updated)?;
             Ok(Some(endpoint))
         })
         .await?;
@@ -89,8 +82,8 @@ pub fn describe_change() -> Operation {
 }
 
 /// Answers 204; what waited for it is gone as well.
-pub async fn delete(app: Data<App>, admin: Admin, from: Origin, http: HttpRequest) -> Result<HttpResponse> {
-    let (id, by) = (id_of(&http)?, admin.caller);
+pub async fn delete(app: Data<App>, admin: Admin, http: HttpRequest) -> Result<HttpResponse> {
+    let id = id_of(&http)?;
     let deleted = app
         .db
         .tx("webhook.delete", move |tx| {
@@ -98,7 +91,7 @@ pub async fn delete(app: Data<App>, admin: Admin, from: Origin, http: HttpReques
                 return Ok(false);
             }
             store::delete_endpoint(tx, id)?;
-            record(tx, &from, &by, id, WebhookChange::Deleted)?;
+            record(tx, &admin, id, WebhookChange::Deleted)?;
             Ok(true)
         })
         .await?;
@@ -114,8 +107,8 @@ pub fn describe_delete() -> Operation {
 }
 
 /// Answers 200 with the endpoint and its new secret.
-pub async fn rotate_secret(app: Data<App>, admin: Admin, from: Origin, http: HttpRequest) -> Result<HttpResponse> {
-    let (id, by, now) = (id_of(&http)?, admin.caller, app.clock.now());
+pub async fn rotate_secret(app: Data<App>, admin: Admin, http: HttpRequest) -> Result<HttpResponse> {
+    let (id, now) = (id_of(&http)?, app.clock.now());
     let secret = EndpointSecret::generate();
     let text = secret.to_text().to_string();
     let rotated = app
@@ -124,7 +117,7 @@ pub async fn rotate_secret(app: Data<App>, admin: Admin, from: Origin, http: Htt
             let Some(endpoint) = store::lock_endpoint(tx, id)? else { return Ok(None) };
             let endpoint = with_secret(endpoint, secret.clone(), tx.now);
             store::update_endpoint(tx, &endpoint)?;
-            record(tx, &from, &by, id, WebhookChange::Updated)?;
+            record(tx, &admin, id, WebhookChange::Updated)?;
             QueryResult::Ok(Some(endpoint))
         })
         .await?;

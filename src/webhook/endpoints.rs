@@ -16,14 +16,13 @@ use super::store::{self, Endpoint};
 use crate::app::App;
 use crate::audit::{self, Event, WebhookChange};
 use crate::clock::Timestamp;
-use crate::error::{Error, FieldError, Result};
-use crate::field::Text;
+use crate::error::{Error, Result};
+use crate::field::{Invalid, Text};
 use crate::http::bearer::Admin;
 use crate::http::body::request_body;
 use crate::http::idempotency::{Answer, Idempotent, Repeat};
 use crate::http::openapi::{Operation, Tag};
-use crate::http::origin::Origin;
-use crate::http::query::Page;
+use crate::http::query::{Page, cut};
 
 /// An endpoint, without its secret.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -66,12 +65,9 @@ struct EndpointPage {
 
 /// Answers 200 with a page.
 pub async fn list(app: Data<App>, _: Admin, page: Page<EndpointId>) -> Result<HttpResponse> {
-    let (Page { after, limit }, now) = (page, app.clock.now());
-    let mut found =
-        app.db.read("webhook.list", move |tx| store::list_endpoints(tx, after, i64::from(limit) + 1)).await?;
-    let more = found.len() > usize::from(limit);
-    found.truncate(usize::from(limit));
-    let next = if more { found.last().map(|last| last.id) } else { None };
+    let (after, look, now) = (page.after, page.look(), app.clock.now());
+    let mut found = app.db.read("webhook.list", move |tx| store::list_endpoints(tx, after, look)).await?;
+    let next = cut(&mut found, page.limit.into(), |last| last.id);
     let endpoints = found.into_iter().map(|endpoint| EndpointItem::of(endpoint, now)).collect();
     Ok(HttpResponse::Ok().json(EndpointPage { endpoints, next }))
 }
@@ -107,17 +103,16 @@ pub(super) struct EndpointWithSecret {
 /// Answers 201 with the endpoint and its secret.
 pub async fn create(
     app: Data<App>,
-    Admin { caller, .. }: Admin,
-    from: Origin,
+    admin: Admin,
     Idempotent { body, repeat }: Idempotent<Request>,
 ) -> Result<HttpResponse> {
     let url = accept(&app, &body.url)?;
     let (description, types) = (body.description.map(Text::into_string), body.event_types.to_column());
     let secret = EndpointSecret::generate();
     let created = app.db.tx("webhook.create", move |tx| {
-        repeat.once(tx, caller.user_id, |tx| {
+        repeat.once(tx, admin.caller.user_id, |tx| {
             let id = store::insert_endpoint(tx, &url, description.as_deref(), &types, &secret)?;
-            record(tx, &from, &caller, id, WebhookChange::Created)?;
+            record(tx, &admin, id, WebhookChange::Created)?;
             let Some(endpoint) = store::find_endpoint(tx, id)? else { return Ok(Err(Error::Internal)) };
             let (endpoint, secret) = (EndpointItem::of(endpoint, tx.now), secret.to_text().to_string());
             Ok(Ok(Answer::created(None, &EndpointWithSecret { endpoint, secret })))
@@ -139,20 +134,17 @@ pub fn describe_create() -> Operation {
 
 /// The URL, if messages may go there.
 pub(super) fn accept(app: &App, Url(text): &Url) -> Result<String> {
-    let refusal = |detail: &'static str| {
-        let field = "url".to_owned();
-        Error::InvalidFields(vec![FieldError { field, code: "malformed", detail: detail.into() }])
-    };
+    let refusal = |detail| Error::invalid_field("url", Invalid::new("malformed", detail));
     Ok(app.config.webhooks.policy().parse(text).map_err(refusal)?.into())
 }
 
 /// Writes down what an administrator did.
 pub(super) fn record(
     tx: &mut crate::db::Tx<'_>,
-    from: &Origin,
-    by: &crate::access::Caller,
+    Admin { caller, by }: &Admin,
     endpoint: EndpointId,
     what: WebhookChange,
 ) -> diesel::QueryResult<()> {
-    audit::record(tx, from, &Event::WebhookManaged { by: by.user_id, session: by.session_id, endpoint, what })
+    let event = Event::WebhookManaged { by: caller.user_id, session: caller.session_id, endpoint, what };
+    audit::record(tx, by.origin(), &event)
 }

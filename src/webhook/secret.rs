@@ -5,7 +5,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use diesel::sql_types::Binary;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
@@ -20,11 +19,11 @@ pub const PREFIX: &str = "whsec_";
 const IN_CLEAR: u8 = 0;
 const LENGTH: usize = 33;
 
-/// An endpoint's secret. It is wiped when dropped and never prints itself.
-#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = Binary)]
-pub struct EndpointSecret([u8; LENGTH]);
-bytes_column!(EndpointSecret, LENGTH);
+bytes_column! {
+    /// An endpoint's secret. It is wiped when dropped and never prints itself.
+    #[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
+    pub struct EndpointSecret([u8; LENGTH]);
+}
 
 impl EndpointSecret {
     /// A new one.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use signet::config::{Config, Quota};
 use signet::routes::{MANAGEMENT, PUBLIC, RateLimit};
 
-use super::api_key::exchange;
+use super::api_key::{exchange, make_key};
 use crate::support::mailbox;
 use crate::support::phone::{self, Phone};
-use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
+use crate::support::{Answer, Backend, Client, PASSWORD, Server, json, on_both, token};
 
 /// Who calls. `other user` calls with the ids of things that belong to `user`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,97 +191,125 @@ struct World<'s> {
     number: usize,
 }
 
+/// Makes `actor`, in the way that the `number` tells from all others.
+fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
+    let mut world = World::of_a_stranger(server, number);
+    match actor {
+        Anonymous => {}
+        JunkToken => world.hold("junk", "junk"),
+        _ => world.enter(actor),
+    }
+    world
+}
+
+impl<'s> World<'s> {
+    fn of_a_stranger(server: &'s Server, number: usize) -> Self {
+        let anonymous = server.client();
+        let somebody = anonymous.register(&format!("somebody{number}@example.com"));
+        let key_of_somebody = anonymous
+            .bearer(&somebody.access_token())
+            .post("/v1/auth/api-keys", &json!({"name": "x", "scope": "read"}))
+            .expect(201);
+        let nothing = || "00000000-0000-0000-0000-000000000000".to_owned();
+        Self {
+            server,
+            client: anonymous,
+            refresh_token: None,
+            subject_token: None,
+            sid: nothing(),
+            key_id: nothing(),
+            somebody: somebody.text_at("/user/id"),
+            key_of_somebody: key_of_somebody.text_at("/id"),
+            number,
+        }
+    }
+}
+
 impl World<'_> {
     fn email(&self, name: &str) -> String {
         format!("{name}{}@example.com", self.number)
     }
-}
 
-/// Makes `actor`, in the way that the `number` tells from all others.
-fn world(server: &Server, actor: Actor, number: usize) -> World<'_> {
-    let anonymous = server.client();
-    let email = |name: &str| format!("{name}{number}@example.com");
-    let somebody = anonymous.register(&email("somebody"));
-    let key_of_somebody =
-        anonymous.bearer(&somebody.access_token()).post("/v1/auth/api-keys", &json!({"name": "x", "scope": "read"}));
-    let nothing = || "00000000-0000-0000-0000-000000000000".to_owned();
-    let mut world = World {
-        server,
-        client: anonymous.clone(),
-        refresh_token: None,
-        subject_token: None,
-        sid: nothing(),
-        key_id: nothing(),
-        somebody: somebody.text_at("/user/id"),
-        key_of_somebody: key_of_somebody.expect(201).text_at("/id"),
-        number,
-    };
-    match actor {
-        Anonymous => return world,
-        JunkToken => {
-            world.client = anonymous.bearer("junk");
-            world.refresh_token = Some("junk".to_owned());
-            return world;
-        }
-        _ => {}
+    /// From now on these are presented.
+    fn hold(&mut self, access_token: &str, refresh_token: &str) {
+        self.client = self.server.client().bearer(access_token);
+        self.refresh_token = Some(refresh_token.to_owned());
     }
-    let name = email("actor");
-    let owner = anonymous.register(&name);
-    let signed_in = anonymous.bearer(&owner.access_token());
-    let key = |scope: &str| signed_in.post("/v1/auth/api-keys", &json!({"name": "x", "scope": scope})).expect(201);
-    world.key_id = key("account").text_at("/id");
-    world.sid = token::decode(&owner.access_token()).1["sid"].as_str().expect("a session").to_owned();
-    if actor != UnverifiedUser {
-        server.execute(&format!("UPDATE users SET is_verified = true WHERE email = '{name}'"));
+
+    /// Opens the actor's account, with a key, and holds what the actor has.
+    fn enter(&mut self, actor: Actor) {
+        let anonymous = self.server.client();
+        let name = self.email("actor");
+        let owner = anonymous.register(&name);
+        let signed_in = anonymous.bearer(&owner.access_token());
+        self.key_id = make_key(&signed_in, "account").text_at("/id");
+        self.sid = token::decode(&owner.access_token()).1["sid"].as_str().expect("a session").to_owned();
+        if actor != UnverifiedUser {
+            self.server.execute(&format!("UPDATE users SET is_verified = true WHERE email = '{name}'"));
+        }
+        match actor {
+            FactorPending | FactorPendingAsKey => self.enter_by_half(actor, &signed_in),
+            ApiKey | ExchangedToken => self.enter_by_key(actor, &make_key(&signed_in, "account").text_at("/key")),
+            ApiKeyWithoutScope => self.enter_by_key(actor, &make_key(&signed_in, "read").text_at("/key")),
+            _ => {
+                let session = self.session(actor, &owner);
+                self.hold(&session.access_token(), &session.refresh_token());
+            }
+        }
     }
-    let session = match actor {
-        UserWithNarrowScope => {
-            let fields = [("grant_type", "password"), ("username", &*name), ("password", PASSWORD), ("scope", "read")];
-            anonymous.form("/oauth2/token", &fields).expect(200)
+
+    /// The session that the actor has, and what has become of it.
+    fn session(&self, actor: Actor, owner: &Answer) -> Answer {
+        let (server, anonymous, name) = (self.server, self.server.client(), self.email("actor"));
+        match actor {
+            UserWithNarrowScope => {
+                let (user, scope) = (("username", &*name), ("scope", "read"));
+                let fields = [("grant_type", "password"), user, ("password", PASSWORD), scope];
+                return anonymous.form("/oauth2/token", &fields).expect(200);
+            }
+            OtherUser => return anonymous.register(&self.email("other")),
+            Admin => {
+                server.execute(&format!("UPDATE users SET roles = 'admin user' WHERE email = '{name}'"));
+                return anonymous.login(&name);
+            }
+            LoggedOutUser => {
+                let body = json!({"refresh_token": owner.refresh_token()});
+                anonymous.post("/v1/auth/logout", &body).expect(204);
+            }
+            DisabledUser => {
+                server.execute(&format!("UPDATE users SET is_active = false WHERE email = '{name}'"));
+            }
+            ExpiredToken => server.clock.advance(Duration::from_secs(3_600)),
+            _ => {}
         }
-        OtherUser => anonymous.register(&email("other")),
-        Admin => {
-            server.execute(&format!("UPDATE users SET roles = 'admin user' WHERE email = '{name}'"));
-            anonymous.login(&name)
+        owner.clone()
+    }
+
+    /// Knows the password and has no phone.
+    fn enter_by_half(&mut self, actor: Actor, signed_in: &Client) {
+        Phone::add(self.server, signed_in);
+        let anonymous = self.server.client();
+        let challenge = phone::first_step(&anonymous, &self.email("actor"));
+        if actor == FactorPending {
+            self.hold(&challenge, &challenge);
+        } else {
+            self.client = anonymous.with("x-api-key", &challenge);
+            self.subject_token = Some(challenge);
         }
-        _ => owner.clone(),
-    };
-    if matches!(actor, FactorPending | FactorPendingAsKey) {
-        Phone::add(server, &signed_in);
-        let challenge = phone::first_step(&anonymous, &name);
-        (world.client, world.refresh_token, world.subject_token) = match actor {
-            FactorPending => (anonymous.bearer(&challenge), Some(challenge), None),
-            _ => (anonymous.with("x-api-key", &challenge), None, Some(challenge)),
+    }
+
+    fn enter_by_key(&mut self, actor: Actor, key: &str) {
+        let anonymous = self.server.client();
+        let (client, subject_token) = match actor {
+            ExchangedToken => {
+                let exchanged = exchange(self.server, key, &[]).expect(200).access_token();
+                (anonymous.bearer(&exchanged), exchanged)
+            }
+            ApiKeyWithoutScope => (anonymous.with("x-api-key", key), key.to_owned()),
+            _ => (anonymous.bearer(key), key.to_owned()),
         };
-        return world;
+        (self.client, self.subject_token) = (client, Some(subject_token));
     }
-    match actor {
-        LoggedOutUser => {
-            drop(anonymous.post("/v1/auth/logout", &json!({"refresh_token": session.refresh_token()})).expect(204));
-        }
-        DisabledUser => drop(server.execute(&format!("UPDATE users SET is_active = false WHERE email = '{name}'"))),
-        ExpiredToken => server.clock.advance(Duration::from_secs(3_600)),
-        _ => {}
-    }
-    let key = match actor {
-        ApiKey | ExchangedToken => Some(key("account").text_at("/key")),
-        ApiKeyWithoutScope => Some(key("read").text_at("/key")),
-        _ => None,
-    };
-    let Some(key) = key else {
-        world.client = anonymous.bearer(&session.access_token());
-        world.refresh_token = Some(session.refresh_token());
-        return world;
-    };
-    (world.client, world.subject_token) = match actor {
-        ExchangedToken => {
-            let exchanged = exchange(server, &key, &[]).expect(200).access_token();
-            (anonymous.bearer(&exchanged), Some(exchanged))
-        }
-        ApiKeyWithoutScope => (anonymous.with("x-api-key", &key), Some(key)),
-        _ => (anonymous.bearer(&key), Some(key)),
-    };
-    world
 }
 
 fn call(world: &World<'_>, method: &str, path: &str) -> u16 {

@@ -7,13 +7,11 @@ use signet::account::email::Email;
 use signet::audit::Actor;
 use signet::clock::Timestamp;
 use signet::config::{Period, Registration};
-use signet::db::Db;
-use signet::metrics::Metrics;
 
 use crate::api::api_key::{exchange, make_key, with_key};
 use crate::support::mailbox::{self, Mailbox};
 use crate::support::phone::{self, Phone};
-use crate::support::{Answer, Backend, Client, PASSWORD, Server, json, on_both};
+use crate::support::{Answer, Backend, Client, PASSWORD, Server, block_on, json, on_both};
 
 /// The states, in the order of the columns below. `factor`: with a second factor, added in the session whose tokens the owner
 /// holds. `gone`: deleted, with no time to think again.
@@ -118,11 +116,8 @@ fn enter(server: &Server, me: &Client, state: &str) -> Option<String> {
 
 /// Disables the account as an operator does.
 fn disable(server: &Server, until: Option<Timestamp>) {
-    let url = server.config.database.url.0.parse().expect("our own URL");
-    let db = Db::open(url, 1, Duration::from_secs(10), server.clock.clone(), Metrics::default());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let email = Email::parse(EMAIL).expect("an address");
-    runtime.block_on(administer::disable(&db, Actor::operator(), email, until)).expect("a user");
+    block_on(administer::disable(&server.operators_db(), Actor::operator(), email, until)).expect("a user");
 }
 
 fn call(world: &World, way: &str) -> Answer {
@@ -187,7 +182,7 @@ on_both! {
         let mut answers = Vec::new();
         for state in ["unverified", "disabled", "deleted", "gone"] {
             let world = world(backend, state);
-            let before = world.server.query_number("SELECT count(*) AS value FROM sessions");
+            let before = world.server.count("sessions");
             let hashed = world.server.metric("signet_hash_duration_seconds_count");
             let mails = Mailbox::of(&world.server).count(EMAIL);
             let mut answer = call(&world, "login").json();
@@ -195,7 +190,7 @@ on_both! {
             let grant = call(&world, "password grant").text;
             // Wrong and right cost the same one hash each.
             assert_eq!(world.server.metric("signet_hash_duration_seconds_count") - hashed, 2.0, "{state}");
-            assert_eq!(world.server.query_number("SELECT count(*) AS value FROM sessions"), before, "{state}");
+            assert_eq!(world.server.count("sessions"), before, "{state}");
             if state != "unverified" {
                 world.server.clock.advance(Duration::from_secs(120));
                 call(&world, "forgot-password");
@@ -214,7 +209,7 @@ on_both! {
             let phone = Phone::add(&world.server, &world.me);
             let challenge = phone::first_step(&world.client, EMAIL);
             enter(&world.server, &world.me, state);
-            let sessions = || world.server.query_number("SELECT count(*) AS value FROM sessions WHERE revoked_at IS NULL");
+            let sessions = || world.server.count("sessions WHERE revoked_at IS NULL");
             let before = sessions();
             let code = phone.next_code(&world.server);
             let mut answers = vec![phone::second_step(&world.client, &challenge, &code)];

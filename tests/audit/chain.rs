@@ -200,7 +200,7 @@ on_both! {
         let events = 1 + (CLIENTS * EACH) as i64;
         assert_eq!(world.seal().position, events);
         assert_eq!(world.verify().expect("whole").events, events);
-        assert_eq!((world.count("audit_events"), world.count("audit_seals")), (events, events));
+        assert_eq!((world.server.count("audit_events"), world.server.count("audit_seals")), (events, events));
     }
 
     fn a_service_seals_by_itself_and_tells(backend) {

@@ -14,7 +14,7 @@ use signet::config::Config;
 use signet::db::{Conn, Db};
 use signet::metrics::Metrics;
 
-use crate::support::{Backend, Client, Server};
+use crate::support::{Backend, Client, Server, block_on};
 
 /// A service that seals nothing by itself, and a hand that does.
 struct World {
@@ -97,10 +97,6 @@ impl World {
         batch(&mut self.server.database(), sql)
     }
 
-    fn count(&self, what: &str) -> i64 {
-        self.server.query_number(&format!("SELECT count(*) AS value FROM {what}"))
-    }
-
     /// An event's id as SQL, by its place.
     fn id_at(&self, position: i64) -> String {
         format!("(SELECT event_id FROM audit_seals WHERE position = {position})")
@@ -112,10 +108,6 @@ fn batch(conn: &mut Conn, sql: &str) -> diesel::QueryResult<()> {
         Conn::Pg(c) => c.batch_execute(sql),
         Conn::Sqlite(c) => c.batch_execute(sql),
     }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
 /// A statement that writes an event of somebody's log-in, so many seconds after the oldest one, as if by an instance.

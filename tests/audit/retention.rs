@@ -2,24 +2,16 @@
 
 use std::time::Duration;
 
-use signet::cleanup::{self, Limits};
-use signet::metrics::Metrics;
+use signet::cleanup::Table;
 
-use super::{World, block_on, inserting};
+use super::{World, inserting};
 use crate::support::{Backend, on_both};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl World {
     fn sweep(&self) -> usize {
-        let limits = Limits::at(self.server.clock.now(), &self.server.config);
-        block_on(async {
-            let mut leader = self.db.lead(cleanup::LOCK).await.expect("reached").expect("nobody else is at it");
-            cleanup::sweep(&mut leader, limits, &Metrics::default())
-                .await
-                .expect("sweeps")
-                .of(cleanup::Table::AuditEvents)
-        })
+        self.server.sweep().of(Table::AuditEvents)
     }
 }
 
@@ -48,7 +40,7 @@ on_both! {
         // The last one of all leaves, too, and the next takes the place after it.
         world.server.clock.advance(200 * DAY);
         assert_eq!(world.sweep(), 1);
-        assert_eq!((world.count("audit_events"), world.count("audit_seals"), world.count("audit_anchors")), (0, 0, 1));
+        assert_eq!((world.server.count("audit_events"), world.server.count("audit_seals"), world.server.count("audit_anchors")), (0, 0, 1));
         let whole = world.verify_with(&[late]).expect("whole");
         assert_eq!((whole.first, whole.events, whole.head), (252, 0, None));
         client.login("ada@example.com");

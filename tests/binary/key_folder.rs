@@ -79,7 +79,7 @@ fn wait_until(holds: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_broken_file() {
+fn a_broken_file_leaves_the_keys_in_force() {
     let (spoil, mend) =
         (|dir: &Path| fs::write(dir.join("new.pem"), BROKEN), |dir: &Path| fs::remove_file(dir.join("new.pem")));
     survives("new.pem: not a P-256", |dir| spoil(dir).expect("written"), |dir| mend(dir).expect("removed"));
@@ -87,7 +87,7 @@ fn a_broken_file() {
 
 /// Not by us: `keys new` writes elsewhere and renames.
 #[test]
-fn a_file_that_is_being_written() {
+fn a_file_that_is_being_written_leaves_the_keys_in_force() {
     let pem = key_file::generate();
     let file = "2020-01-01T00-00-00Z.pem";
     survives(
@@ -98,7 +98,7 @@ fn a_file_that_is_being_written() {
 }
 
 #[test]
-fn a_folder_that_is_emptied() {
+fn a_folder_that_is_emptied_leaves_the_keys_in_force() {
     let aside = tempfile::tempdir().expect("a folder");
     let move_all = |from: &Path, to: &Path| {
         for entry in fs::read_dir(from).expect("readable").flatten() {
@@ -114,7 +114,7 @@ fn a_folder_that_is_emptied() {
 }
 
 #[test]
-fn a_folder_that_vanishes() {
+fn a_folder_that_vanishes_leaves_the_keys_in_force() {
     let aside = |dir: &Path| dir.with_file_name("aside");
     survives(
         "keys: there is no such folder",
@@ -124,7 +124,7 @@ fn a_folder_that_vanishes() {
 }
 
 #[test]
-fn a_key_that_may_not_be_read() {
+fn a_key_that_may_not_be_read_leaves_the_keys_in_force() {
     // Root reads everything, so the file is a folder: it cannot be read either.
     survives(
         "a.pem: Is a directory",

@@ -17,8 +17,8 @@ on_both! {
         for key in [&short, &kept] {
             with_key(&world.server, key).get("/v1/auth/me").expect(200);
         }
-        eventually(|| world.count("api_key_sources") == 2);
-        let left = |removed: Removed| (removed.of(Table::ApiKeys), world.count("api_keys"), world.count("api_key_sources"));
+        eventually(|| world.server.count("api_key_sources") == 2);
+        let left = |removed: Removed| (removed.of(Table::ApiKeys), world.server.count("api_keys"), world.server.count("api_key_sources"));
 
         world.server.clock.advance(DAY - HOUR);
         assert_eq!(left(world.sweep()), (0, 3, 2));
@@ -44,10 +44,10 @@ on_both! {
         let notes = "signet_database_transaction_duration_seconds_count{name=\"api_key.note_use\"}";
         eventually(|| world.server.metric(notes) >= 2.0);
         world.server.clock.advance(60 * DAY);
-        assert_eq!((world.sweep().of(Table::ApiKeySources), world.count("api_key_sources")), (0, 1));
+        assert_eq!((world.sweep().of(Table::ApiKeySources), world.server.count("api_key_sources")), (0, 1));
         world.server.clock.advance(31 * DAY);
-        assert_eq!((world.sweep().of(Table::ApiKeySources), world.count("api_key_sources")), (1, 0));
-        assert_eq!(world.count("api_keys"), 1);
+        assert_eq!((world.sweep().of(Table::ApiKeySources), world.server.count("api_key_sources")), (1, 0));
+        assert_eq!(world.server.count("api_keys"), 1);
         with_key(&world.server, &key).get("/v1/auth/me").expect(200);
         eventually(|| moved() == 2);
     }

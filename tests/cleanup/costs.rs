@@ -90,7 +90,7 @@ fn report_walk(world: &World, sessions: usize) {
     say(&format!(
         "{:?}: a walk over {} sessions took {:.1?}, of which {:.1} s in the database",
         world.backend,
-        world.count("sessions"),
+        world.server.count("sessions"),
         begun.elapsed(),
         looking.get_sample_sum() - looked_before
     ));

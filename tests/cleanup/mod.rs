@@ -18,7 +18,7 @@ use signet::config::Config;
 use signet::db::{Conn, Db};
 use signet::metrics::Metrics;
 
-use crate::support::{Backend, Server};
+use crate::support::{Backend, Server, block_on};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -60,10 +60,6 @@ impl World {
             let mut leader = self.db.lead(cleanup::LOCK).await.expect("reached").expect("nobody else is at it");
             cleanup::sweep(&mut leader, limits, &self.metrics).await.expect("sweeps")
         })
-    }
-
-    fn count(&self, what: &str) -> i64 {
-        self.server.query_number(&format!("SELECT count(*) AS value FROM {what}"))
     }
 
     /// So many copies of the oldest session.
@@ -130,8 +126,4 @@ fn execute_either(database: &mut Conn, postgres: &str, sqlite: &str) {
         Conn::Sqlite(c) => c.batch_execute(sqlite),
     }
     .unwrap_or_else(|error| panic!("{error}: {postgres} / {sqlite}"));
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }

@@ -22,14 +22,14 @@ on_both! {
         let idle = client.register("ada@example.com");
         let logged_out = client.login("ada@example.com");
         let mut kept = client.login("ada@example.com");
-        let events_before = world.count("audit_events");
+        let events_before = world.server.count("audit_events");
         client.post("/v1/auth/logout", &json!({"refresh_token": logged_out.refresh_token()})).expect(204);
 
         world.server.clock.advance(DAY - MICROSECOND);
         assert_eq!(world.sweep(), Removed::default());
         world.server.clock.advance(MICROSECOND);
         assert_eq!(world.sweep(), one_session(), "the one that was logged out");
-        assert_eq!(world.count("sessions WHERE revoked_at IS NULL"), 2);
+        assert_eq!(world.server.count("sessions WHERE revoked_at IS NULL"), 2);
 
         world.server.clock.advance(4 * DAY);
         kept = client.refresh(&kept.refresh_token()).expect(200);
@@ -48,9 +48,9 @@ on_both! {
         assert_eq!(world.sweep(), Removed::default(), "it ended after thirty days, and a day has not passed");
         world.server.clock.advance(MICROSECOND);
         assert_eq!(world.sweep(), one_session());
-        assert_eq!(world.count("sessions"), 0);
-        assert_eq!(world.count("users"), 1);
-        assert_eq!(world.count("audit_events"), events_before + 1, "nothing but the log-out");
+        assert_eq!(world.server.count("sessions"), 0);
+        assert_eq!(world.server.count("users"), 1);
+        assert_eq!(world.server.count("audit_events"), events_before + 1, "nothing but the log-out");
         assert_eq!(world.server.audited("authn_token_reuse"), 0);
     }
 
@@ -84,7 +84,7 @@ on_both! {
         let live = world.server.client().login("ada@example.com");
         world.server.clock.advance(2 * DAY);
         assert_eq!(world.sweep().of(Table::Sessions), 1_100);
-        assert_eq!(world.count("sessions"), 1);
+        assert_eq!(world.server.count("sessions"), 1);
         world.server.client().refresh(&live.refresh_token()).expect(200);
         world.server.clock.advance(358 * DAY);
         assert_eq!(world.sweep(), one_session().with(Table::AuditEvents, 601));
@@ -111,7 +111,7 @@ on_both! {
             busy.expect("the only connection of the pool was busy");
             assert!(swept < freed, "it waited for the pool");
         });
-        assert_eq!(world.count("sessions"), 0);
+        assert_eq!(world.server.count("sessions"), 0);
     }
 
     fn the_command_makes_one_pass(backend) {
@@ -173,7 +173,7 @@ fn a_clock_ahead_of_the_databases_removes_nothing_and_one_behind_does_no_harm() 
     let refused = pass(Clock::manual(there + 365 * DAY)).expect_err("a year ahead");
     assert!(matches!(refused, Error::Clock { ahead } if ahead > 364 * DAY), "{refused}");
     assert!(matches!(pass(Clock::manual(there + 2 * HOUR)), Err(Error::Clock { .. })));
-    assert_eq!((world.count("sessions"), world.count("audit_events")), (1, 1));
+    assert_eq!((world.server.count("sessions"), world.server.count("audit_events")), (1, 1));
     assert_eq!(world.metrics.purge_failures.with_label_values(&["clock"]).get(), 2);
     assert_eq!(world.metrics.purge_last_success.get(), 0);
 

@@ -106,7 +106,7 @@ on_both! {
             assert_eq!(sweeping.join().expect("ends").of(Table::Sessions), 4_001);
         });
         client_ends_all(&world, &session.access_token());
-        assert_eq!(world.count("sessions WHERE revoked_at IS NULL"), 0);
+        assert_eq!(world.server.count("sessions WHERE revoked_at IS NULL"), 0);
     }
 }
 

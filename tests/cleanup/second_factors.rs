@@ -11,7 +11,7 @@ on_both! {
         let phone = Phone::add(&world.server, &client.bearer(&client.register("ada@example.com").access_token()));
         client.bearer(&client.register("eve@example.com").access_token()).post_empty("/v1/auth/mfa/totp").expect(200);
         first_step(&client, "ada@example.com");
-        let counts = || ["totp_factors", "recovery_codes", "mfa_challenges"].map(|table| world.count(table));
+        let counts = || ["totp_factors", "recovery_codes", "mfa_challenges"].map(|table| world.server.count(table));
         assert_eq!(counts(), [2, 10, 1]);
         // As long as ended sessions are kept, for an instance whose clock is behind.
         world.server.clock.advance(DAY);

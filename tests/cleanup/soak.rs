@@ -106,9 +106,9 @@ fn assert_nothing_overdue(world: &World, life: &Life) {
     let sessions = micros(world, now - SESSION_RETENTION_DAYS * DAY);
     let overdue =
         format!("sessions WHERE expires_at <= {sessions} OR idle_expires_at <= {sessions} OR revoked_at <= {sessions}");
-    assert_eq!(world.count(&overdue), 0);
+    assert_eq!(world.server.count(&overdue), 0);
     let events = micros(world, now - life.audit_days * DAY - Duration::from_millis(1));
-    assert_eq!(world.count(&format!("audit_events WHERE at < {events}")), 0);
+    assert_eq!(world.server.count(&format!("audit_events WHERE at < {events}")), 0);
 }
 
 fn micros(world: &World, time: Timestamp) -> String {
@@ -137,7 +137,10 @@ impl Stored {
             }
             Conn::Sqlite(_) => "SELECT page_count * page_size AS value FROM pragma_page_count(), pragma_page_size()",
         };
-        Self { rows: world.count("sessions") + world.count("audit_events"), bytes: world.server.query_number(bytes) }
+        Self {
+            rows: world.server.count("sessions") + world.server.count("audit_events"),
+            bytes: world.server.query_number(bytes),
+        }
     }
 
     fn max(&self, other: &Self) -> Self {

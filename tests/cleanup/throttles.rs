@@ -15,19 +15,19 @@ on_both! {
             let body = json!({"email": "nobody@example.com", "password": PASSWORD});
             at(&format!("198.51.{number}.1")).post("/v1/auth/login", &body).expect(401);
         }
-        let buckets = world.count("throttles");
+        let buckets = world.server.count("throttles");
         // The account's, and of each source: its share, four of its own and of what is around it.
         assert_eq!(buckets, 3 + 1 + 5 * 5);
         assert_eq!(world.sweep(), Removed::default());
         world.server.clock.advance(7 * HOUR);
         let removed = world.sweep().of(Table::Throttles);
-        assert_eq!(world.count("throttles"), 1, "five less one are remembered of the account");
+        assert_eq!(world.server.count("throttles"), 1, "five less one are remembered of the account");
         assert_eq!(i64::try_from(removed), Ok(buckets - 1));
         world.server.clock.advance(24 * HOUR);
-        assert_eq!((world.sweep().of(Table::Throttles), world.count("throttles")), (1, 0));
-        assert_eq!(world.count("known_sources"), 1);
+        assert_eq!((world.sweep().of(Table::Throttles), world.server.count("throttles")), (1, 0));
+        assert_eq!(world.server.count("known_sources"), 1);
         world.server.clock.advance(90 * DAY);
-        assert_eq!((world.sweep().of(Table::KnownSources), world.count("known_sources")), (1, 0));
+        assert_eq!((world.sweep().of(Table::KnownSources), world.server.count("known_sources")), (1, 0));
         let purged = |table: &str| world.metrics.purged_rows.with_label_values(&[table]).get();
         assert_eq!((i64::try_from(purged("throttles")), purged("known_sources")), (Ok(buckets), 1));
     }

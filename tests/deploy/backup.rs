@@ -99,7 +99,7 @@ fn half_a_database_is_found_out() {
 }
 
 #[test]
-fn postgres_has_its_own_way() {
+fn backup_of_postgres_is_refused_with_what_does_it() {
     if postgres::is_available() {
         let place = Place::on(&postgres::database());
         assert!(place.fail(&["backup", "copy.dump"]).contains("Postgres is backed up with pg_dump"));

@@ -17,7 +17,7 @@ use signet::db::Db;
 use signet::metrics::Metrics;
 
 use super::reference::{Expected, Family, Rules, Token};
-use crate::support::{Backend, PASSWORD, Server, json, on_both, token};
+use crate::support::{Backend, PASSWORD, Server, block_on, json, on_both, token};
 
 const RULES: Rules = Rules {
     grace: Duration::from_secs(30),
@@ -307,10 +307,6 @@ impl Life<'_> {
         );
         Ok(())
     }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
 fn cases() -> u32 {

@@ -12,7 +12,7 @@ use signet::db::Db;
 use signet::metrics::Metrics;
 
 use crate::support::program::Place;
-use crate::support::{Backend, Client, PASSWORD, Server, json, on_both, token};
+use crate::support::{Backend, Client, PASSWORD, Server, block_on, json, on_both, token};
 
 /// How many times each race is run; `SIGNET_TEST_RACES=1000` for the long version.
 fn rounds() -> usize {
@@ -77,10 +77,6 @@ const RIVALS: [Rival; 5] = [
         },
     },
 ];
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
-}
 
 fn world(backend: Backend) -> World {
     let server = Server::start_with(backend, |config| config.database.pool_size = 8);
@@ -222,7 +218,7 @@ on_both! {
         server.client().register("ada@example.com");
         let answer = during(&server, &NEW_ROLES, || server.client().login("ada@example.com"));
         assert_eq!(token::decode(&answer.access_token()).1["roles"], json!(["admin", "user"]));
-        assert_eq!(server.query_number("SELECT count(*) AS value FROM sessions WHERE scope = 'account admin'"), 1);
+        assert_eq!(server.count("sessions WHERE scope = 'account admin'"), 1);
         server.client().refresh(&answer.refresh_token()).expect(200);
     }
 
@@ -241,7 +237,7 @@ on_both! {
         let eve = json!({"email": "eve@example.com", "password": "another battery staple"});
         server.client().post("/v1/auth/register", &eve).expect(201);
         during(&server, &[of_another], log_in).expect_problem(401, "invalid_credentials");
-        assert_eq!(server.query_number("SELECT count(*) AS value FROM sessions"), 2, "the registrations'");
+        assert_eq!(server.count("sessions"), 2, "the registrations'");
     }
 
     fn a_refresh_that_had_to_wait_for_the_end_of_its_session_is_refused(backend) {

@@ -84,7 +84,7 @@ on_both! {
             config.throttle.enabled = false;
         });
         let (held, phone) = holdings(&server);
-        let live = || server.query_number("SELECT count(*) AS value FROM sessions WHERE revoked_at IS NULL");
+        let live = || server.count("sessions WHERE revoked_at IS NULL");
         let before = live();
         let mut tried = 0;
         for (kind, token) in &held {

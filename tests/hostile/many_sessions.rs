@@ -50,7 +50,7 @@ fn costs(backend: Backend, sessions: u32) -> Vec<Cost> {
     many_sessions(&server, EMAIL, sessions);
     let measure = |deed: &&str| {
         // Whatever ended sessions before, there are as many again.
-        let live = server.query_number("SELECT count(*) AS value FROM sessions WHERE revoked_at IS NULL");
+        let live = server.count("sessions WHERE revoked_at IS NULL");
         if live < i64::from(sessions) {
             me = server.client().bearer(&server.client().login(EMAIL).access_token());
             many_sessions(&server, EMAIL, sessions);
@@ -62,7 +62,7 @@ fn costs(backend: Backend, sessions: u32) -> Vec<Cost> {
         Cost { units: units(&server) - before.0, events: events(&server) - before.1, bytes: answer.text.len(), time }
     };
     let costs = DEEDS.iter().map(measure).collect();
-    assert_eq!(server.query_number("SELECT count(*) AS value FROM sessions WHERE revoked_at IS NULL"), 0);
+    assert_eq!(server.count("sessions WHERE revoked_at IS NULL"), 0);
     costs
 }
 
@@ -81,7 +81,7 @@ fn units(server: &Server) -> f64 {
 }
 
 fn events(server: &Server) -> i64 {
-    server.query_number("SELECT count(*) AS value FROM audit_events")
+    server.count("audit_events")
 }
 
 on_both! {

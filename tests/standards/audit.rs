@@ -50,8 +50,7 @@ on_both! {
         let me = client.bearer(&first.access_token());
         let sid = crate::support::token::decode(&second.access_token()).1["sid"].as_str().expect("a session").to_owned();
         let state = || {
-            let count = |sql: &str| server.query_number(&format!("SELECT count(*) AS value FROM {sql}"));
-            [count("users"), count("users WHERE is_active"), count("users WHERE name IS NULL AND roles = 'user'"), count("sessions"), count("sessions WHERE revoked_at IS NULL")]
+            ["users", "users WHERE is_active", "users WHERE name IS NULL AND roles = 'user'", "sessions", "sessions WHERE revoked_at IS NULL"].map(|what| server.count(what))
         };
         let hash = server.query_text("SELECT password_hash AS value FROM users");
         let before = state();

@@ -16,7 +16,7 @@ use signet::metrics::Metrics;
 use tracing::Instrument;
 
 use crate::support::program::Place;
-use crate::support::{Backend, PASSWORD, Server, json, on_both, say, secrets};
+use crate::support::{Backend, PASSWORD, Server, block_on, json, on_both, say, secrets};
 
 /// What services and programs wrote to standard error during the run, and what must not be in it.
 struct Run {
@@ -208,8 +208,7 @@ fn watched_transaction() {
         tracing::debug!(target: "signet::test", "a transaction speaks");
         Ok(())
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(speak.instrument(request)).expect("committed");
+    block_on(speak.instrument(request)).expect("committed");
 }
 
 #[test]

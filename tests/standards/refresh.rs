@@ -187,7 +187,7 @@ on_both! {
                 refresh(&server, session).expect_problem(401, "invalid_grant");
             }
         }
-        assert_eq!(server.query_number("SELECT count(*) AS value FROM sessions WHERE revoked_at IS NULL"), 1);
+        assert_eq!(server.count("sessions WHERE revoked_at IS NULL"), 1);
         refresh(&server, &asking).expect(200);
     }
 
@@ -209,7 +209,7 @@ on_both! {
                 assert!([200, 401].contains(&answer.status), "{}", answer.text);
             }
         });
-        assert_eq!(server.query_number("SELECT count(*) AS value FROM sessions WHERE revoked_at IS NULL"), 0);
+        assert_eq!(server.count("sessions WHERE revoked_at IS NULL"), 0);
         server.client().bearer(&first.access_token()).get("/v1/auth/me").expect_problem(401, "invalid_token");
     }
 

@@ -10,7 +10,7 @@ use signet::http::origin::Origin;
 use signet::session::refresh::{Conditions, refresh};
 use signet::session::token::RefreshToken;
 
-use crate::support::{Backend, Server, postgres};
+use crate::support::{Backend, Server, block_on, postgres};
 
 const SESSIONS: usize = 100;
 /// So often is each rotated before the table is measured: one that was only inserted into finds its room first.
@@ -58,10 +58,9 @@ fn heap_only_percent(server: &Server, tokens: &mut [RefreshToken], nth: usize) -
 /// Through the service's own code, without the signatures and the HTTP around it.
 fn rotate(server: &Server, tokens: &mut [RefreshToken], rounds: usize) {
     let app = App::build(server.config.clone(), server.clock.clone()).expect("the service can be built");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     // One after the other: an old version stays as long as any transaction may see it, and on a table of a few pages one
     // connection that a busy machine holds up for a moment would spoil the figure. `benches/scale` has many clients.
-    runtime.block_on(async {
+    block_on(async {
         for _ in 0..rounds {
             for token in &mut *tokens {
                 let rotated = refresh(&app, token.clone(), Conditions::default(), Origin::default()).await;

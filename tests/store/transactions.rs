@@ -11,7 +11,7 @@ use signet::clock::{Clock, Timestamp};
 use signet::db::{Conn, Db, Error, Kind, Tx};
 use signet::metrics::Metrics;
 
-use crate::support::{Backend, on_both};
+use crate::support::{Backend, block_on, on_both};
 
 struct World {
     db: Db,
@@ -29,10 +29,6 @@ fn world_at(backend: Backend, connections: u32, clock: Clock) -> World {
     let metrics = Metrics::default();
     let db = Db::open(url, connections, Duration::from_millis(500), clock, metrics.clone());
     World { db, metrics, _dir: dir }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
 fn execute(tx: &mut Tx<'_>, sql: &str) -> QueryResult<()> {

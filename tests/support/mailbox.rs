@@ -38,7 +38,7 @@ impl<'s> Mailbox<'s> {
     #[track_caller]
     pub fn mails(&self) -> Vec<Mail> {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.server.query_number("SELECT count(*) AS value FROM outbox") > 0 {
+        while self.server.count("outbox") > 0 {
             assert!(Instant::now() < deadline, "mails wait and are not sent");
             std::thread::sleep(Duration::from_millis(20));
         }

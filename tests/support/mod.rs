@@ -46,6 +46,11 @@ pub(crate) use on_both;
 /// A password that the rules accept.
 pub const PASSWORD: &str = "correct horse battery";
 
+/// Runs something asynchronous to its end.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
 /// Straight to standard error, where the test runner does not swallow it.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "\n{line}\n");

@@ -45,5 +45,5 @@ pub fn count(server: &Server, backend: Backend, naming: &Naming, user: &str) -> 
         Backend::Sqlite => format!("x'{}'", user.replace('-', "")),
         Backend::Postgres => format!("'{user}'"),
     };
-    server.query_number(&format!("SELECT count(*) AS value FROM {table} WHERE {column} = {id}"))
+    server.count(&format!("{table} WHERE {column} = {id}"))
 }

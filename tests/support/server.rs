@@ -12,6 +12,7 @@ use signet::account::administer;
 use signet::account::email::Email;
 use signet::app::{App, Listeners, Running};
 use signet::audit::Actor;
+use signet::cleanup::{self, Limits, Removed};
 use signet::clock::{Clock, Timestamp};
 use signet::config::{Config, Period, Secret};
 use signet::db::{Conn, Db, Url, migrations};
@@ -19,7 +20,7 @@ use signet::metrics::Metrics;
 use signet::token::key_file;
 use tempfile::TempDir;
 
-use super::{Client, postgres, secrets};
+use super::{Client, block_on, postgres, secrets};
 
 /// Which database a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +169,11 @@ impl Server {
         self.load::<Row>(sql).pop().expect(sql).value
     }
 
+    /// How many rows a table has, or those of it that a condition names.
+    pub fn count(&self, what: &str) -> i64 {
+        self.query_number(&format!("SELECT count(*) AS value FROM {what}"))
+    }
+
     fn load<Row: QueryableByName<Pg> + QueryableByName<Sqlite> + 'static>(&self, sql: &str) -> Vec<Row> {
         let query = diesel::sql_query(sql);
         match &mut self.database() {
@@ -189,12 +195,24 @@ impl Server {
 
     /// Sets a user's roles as an operator does.
     pub fn set_roles(&self, email: &str, roles: &str) {
-        let url = self.config.database.url.0.parse().expect("our own URL");
-        let operator = Db::open(url, 1, Duration::from_secs(10), self.clock.clone(), Metrics::default());
         let (email, roles) = (Email::parse(email).expect("an address"), roles.parse().expect("roles"));
-        let set = administer::set_roles(&operator, Actor::operator(), email, roles);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(set).expect("there is such a user");
+        let db = self.operators_db();
+        block_on(administer::set_roles(&db, Actor::operator(), email, roles)).expect("there is such a user");
+    }
+
+    /// The database as an operator's command opens it; what happens in a transaction happens on the service's clock.
+    pub fn operators_db(&self) -> Db {
+        let url = self.config.database.url.0.parse().expect("our own URL");
+        Db::open(url, 1, Duration::from_secs(10), self.clock.clone(), Metrics::default())
+    }
+
+    /// One pass of `signet cleanup` at the service's time, however far a test has moved it.
+    pub fn sweep(&self) -> Removed {
+        let (db, limits) = (self.operators_db(), Limits::at(self.clock.now(), &self.config));
+        block_on(async {
+            let mut leader = db.lead(cleanup::LOCK).await.expect("reached").expect("nobody else is at it");
+            cleanup::sweep(&mut leader, limits, &Metrics::default()).await.expect("sweeps")
+        })
     }
 
     /// The kinds of all audit events, oldest first.

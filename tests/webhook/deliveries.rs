@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use signet::cleanup::Table;
 use signet::clock::Clock;
 
 use super::World;
@@ -179,18 +180,11 @@ on_both! {
         let endpoint = world.endpoint(&receiver, &json!([]));
         world.server.client().register("ada@example.com");
         world.await_state(&endpoint, "delivered", 1);
-        let url = world.server.config.database.url.0.parse().expect("our own URL");
-        let metrics = signet::metrics::Metrics::default();
-        let db = signet::db::Db::open(url, 1, Duration::from_secs(3), world.server.clock.clone(), metrics.clone());
-        let sweep = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
-            let limits = signet::cleanup::Limits::at(world.server.clock.now(), &world.server.config);
-            let mut leader = db.lead(signet::cleanup::LOCK).await.expect("reached").expect("nobody else is at it");
-            signet::cleanup::sweep(&mut leader, limits, &metrics).await.expect("sweeps").of(signet::cleanup::Table::WebhookDeliveries)
-        });
+        let sweep = || world.server.sweep().of(Table::WebhookDeliveries);
         world.server.clock.advance(30 * 24 * HOUR - Duration::from_secs(1));
         assert_eq!(sweep(), 0);
         world.server.clock.advance(Duration::from_secs(2));
         assert_eq!(sweep(), 1);
-        assert_eq!(world.server.query_number("SELECT count(*) AS value FROM webhook_deliveries"), 0);
+        assert_eq!(world.server.count("webhook_deliveries"), 0);
     }
 }

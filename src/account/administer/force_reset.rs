@@ -46,8 +46,7 @@ pub async fn force_reset(db: &Db, terms: Terms, by: Actor, who: impl Into<Who>) 
     forced.await?
 }
 
-/// The same in a transaction that does more.
-pub(crate) fn force_reset_in(tx: &mut Tx<'_>, terms: &Terms, by: &Actor, id: UserId) -> QueryResult<Result<Delivery>> {
+fn force_reset_in(tx: &mut Tx<'_>, terms: &Terms, by: &Actor, id: UserId) -> QueryResult<Result<Delivery>> {
     let Some(user) = store::find_addressee_by_id(tx, id)? else { return Ok(Err(Error::NotFound)) };
     // A disabled user chooses nothing; their sessions are over anyway.
     if !user.is_active {

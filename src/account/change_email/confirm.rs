@@ -77,13 +77,7 @@ async fn confirm(app: &App, token: &TokenField, from: Origin) -> Result<Progress
 
 /// Puts an address in force, unless it has got an account meanwhile: which is answered like a token that does not work. What
 /// was sent to the former address is of no use any more.
-pub(in crate::account) fn change_address(
-    tx: &mut Tx<'_>,
-    outbox: &Outbox,
-    user: UserId,
-    address: &str,
-    from: &Origin,
-) -> QueryResult<bool> {
+fn change_address(tx: &mut Tx<'_>, outbox: &Outbox, user: UserId, address: &str, from: &Origin) -> QueryResult<bool> {
     store::call_off(tx, user)?;
     let Ok(email) = Email::parse(address) else { return Ok(false) };
     let change = Replacement { email: &email, is_verified: true, even_if_disabled: false };

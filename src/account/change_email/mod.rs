@@ -8,7 +8,6 @@
 pub mod confirm;
 mod store;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -18,22 +17,22 @@ use actix_web::web::Data;
 pub(super) use store::{call_off, pending};
 
 use super::User;
-use super::change_password::{count_wrong, look};
+use super::current_password::{self, Proven};
 use super::email::Email;
 use super::one_time::{self, Purpose};
 use super::password::Password;
 use super::verify_email::NO_MAIL;
 use crate::app::App;
 use crate::audit::{self, Event};
-use crate::error::{Error, FieldError, Result};
-use crate::hasher::Verdict;
+use crate::error::{Error, Result};
+use crate::field::Invalid;
 use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::mail::Kind;
 use crate::throttle;
-use crate::throttle::guess::{Admitted, Guess};
+use crate::throttle::guess::Admitted;
 
 request_body! {
     /// The new address, and a proof.
@@ -60,18 +59,11 @@ pub async fn handle(
     }
     let current = Email::parse(&user.email).map_err(|_| Error::Internal)?;
     if current.key() == body.new_email.key() {
-        return Err(unchanged());
+        return Err(Error::invalid_field("new_email", UNCHANGED));
     }
-    app.hasher.admit(from.address)?;
     let (id, session) = (caller.user_id, caller.session_id);
-    let guess = Guess::in_session(&app.config, session, &from);
-    let looked = app.db.read("account.password", move |tx| look(tx, &guess, id)).await?;
-    let (admitted, stored) = looked.map_err(|refusal| throttle::refuse(&app, refusal))?;
-    let stored = stored.ok_or(Error::InvalidToken)?;
-    if app.hasher.verify(&body.password, Some(&stored), from.address).await? == Verdict::Wrong {
-        let event = Event::EmailChangeFailed { user: id, session };
-        return Err(count_wrong(&app, admitted, id, event, from).await?);
-    }
+    let wrong = Event::EmailChangeFailed { user: id, session };
+    let Proven { admitted, .. } = current_password::check(&app, &caller, &body.password, &from, wrong).await?;
     let event = Event::EmailChangeRequested { user: id, session };
     request(&app, user, body.new_email, admitted, event, from).await?;
     Ok(HttpResponse::Accepted().finish())
@@ -85,10 +77,7 @@ pub fn describe() -> Operation {
         .refuses([Error::InvalidCredentials, NO_MAIL])
 }
 
-fn unchanged() -> Error {
-    let detail = Cow::Borrowed("this is the address of the account");
-    Error::InvalidFields(vec![FieldError { field: "new_email".to_owned(), code: "unchanged", detail }])
-}
+const UNCHANGED: Invalid = Invalid::new("unchanged", "this is the address of the account");
 
 async fn request(
     app: &App,

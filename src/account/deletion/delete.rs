@@ -7,18 +7,17 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 
 use super::{By, Deleted};
-use crate::account::change_password::{count_wrong, look};
+use crate::account::current_password::{self, Proven};
 use crate::account::password::Password;
 use crate::app::App;
 use crate::audit::Event;
 use crate::error::{Error, Result};
-use crate::hasher::Verdict;
 use crate::http::bearer::Account;
 use crate::http::body::{Json, request_body};
 use crate::http::openapi::{Operation, Tag};
 use crate::http::origin::Origin;
 use crate::throttle;
-use crate::throttle::guess::{Admitted, Guess};
+use crate::throttle::guess::Admitted;
 
 request_body! {
     /// A proof: an access token alone deletes nothing.
@@ -35,17 +34,10 @@ pub async fn handle(
     from: Origin,
     Json(body): Json<Request>,
 ) -> Result<HttpResponse> {
-    app.hasher.admit(from.address)?;
     let (id, session) = (caller.user_id, caller.session_id);
-    let guess = Guess::in_session(&app.config, session, &from);
-    let looked = app.db.read("account.password", move |tx| look(tx, &guess, id)).await?;
-    let (admitted, stored) = looked.map_err(|refusal| throttle::refuse(&app, refusal))?;
-    let checked = stored.ok_or(Error::InvalidToken)?;
-    if app.hasher.verify(&body.password, Some(&checked), from.address).await? == Verdict::Wrong {
-        let event = Event::UserDeletionFailed { user: id, session };
-        return Err(count_wrong(&app, admitted, id, event, from).await?);
-    }
-    match delete(&app, admitted, caller.user_id, By::Owner { checked, session }, from).await? {
+    let wrong = Event::UserDeletionFailed { user: id, session };
+    let Proven { admitted, stored } = current_password::check(&app, &caller, &body.password, &from, wrong).await?;
+    match delete(&app, admitted, id, By::Owner { checked: stored, session }, from).await? {
         Deleted::Until(_) | Deleted::Purged => Ok(HttpResponse::NoContent().finish()),
         // As with any other change that came first: try again and see.
         Deleted::Changed => Err(Error::InvalidCredentials),

@@ -54,7 +54,7 @@ pub(crate) enum Deleted {
 }
 
 /// Deletes an account: every session ends, every token is void, where it was used from is forgotten, and its address is
-/// told. With no `grace` it is removed in the same transaction. [`Error::LastAdmin`] if nobody would be left to administer.
+/// told. With no `grace` it is removed in the same transaction. [`LastAdmin`](crate::error::Error::LastAdmin) if nobody would be left to administer.
 pub(crate) fn delete(
     tx: &mut Tx<'_>,
     outbox: &Outbox,

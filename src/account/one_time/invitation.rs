@@ -1,6 +1,6 @@
 //! Invitations: `registration = "invite"` lets in who has one. An operator makes them: `signet users invite`.
 //!
-//! Owns: invitations.  Emits: Invited.
+//! Owns: invitations.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use diesel::QueryResult;
 
 pub(crate) use store::{delete_expired, find_holder as holder, void, void_all};
 pub(super) use token::TokenField;
-pub use token::{Mangled, OneTimeToken, Purpose};
+pub use token::{OneTimeToken, Purpose};
 
 use super::UserId;
 use crate::db::Tx;

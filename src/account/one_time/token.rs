@@ -113,11 +113,11 @@ impl std::fmt::Debug for OneTimeToken {
     }
 }
 
-/// SHA-256 of a token's prefix and secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub struct OneTimeDigest([u8; 32]);
-bytes_column!(OneTimeDigest, 32);
+bytes_column! {
+    /// SHA-256 of a token's prefix and secret.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct OneTimeDigest([u8; 32]);
+}
 
 /// A one-time token as a field: any string is taken here, so that a mangled token is answered as one that does not work and
 /// not as a malformed field.

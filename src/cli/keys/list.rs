@@ -49,11 +49,7 @@ fn rows(ring: &Keyring, now: Timestamp) -> Vec<Row> {
         kid: key.kid.clone(),
         state: state.as_str(),
         since: key.active_from,
-        until: match state {
-            State::Signing => ring.next_activation(now),
-            State::Retained(until) => until,
-            State::Scheduled | State::Expired => None,
-        },
+        until: ring.until(state, now),
         file: key.file.clone(),
     };
     ring.list(now).map(row).collect()

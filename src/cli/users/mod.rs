@@ -1,34 +1,25 @@
 //! `signet users`: what has to be possible before there is an administrator, and what administrators do over HTTP.
 
+mod accounts;
 mod directory;
 pub(super) mod forms;
 
-use std::io::{BufRead, IsTerminal};
 use std::path::Path;
-use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::{Failure, block_on, config_of_command, import, open_database};
 use crate::access::role::Roles;
-use crate::account::administer::Changes;
-use crate::account::breached::Breached;
 use crate::account::email::Email;
 use crate::account::hand_out::Delivery;
 use crate::account::one_time::{OneTimeToken, Purpose};
-use crate::account::password::{NewPassword, Password, Subject};
-use crate::account::{User, administer, hand_out};
+use crate::account::{administer, hand_out};
 use crate::audit::Actor;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
-use crate::field::{FromField, Invalid, Patch, Text};
+use crate::field::Invalid;
 use crate::hasher::Hasher;
 use crate::mail::{Link, Mail};
 use crate::metrics::Metrics;
-use crate::mfa::reset;
-use crate::session::end;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -159,70 +150,18 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
         Command::List(arguments) => directory::list(&db, &arguments)?,
         Command::Show { user } => directory::show(&db, &user)?,
         Command::Create { email, name, roles, service } => {
-            let (email, roles) = (address(&email)?, Roles::try_from(roles)?);
-            let password = if service { None } else { Some(new_password(&config, &email, name.as_deref())?) };
-            let hasher = Hasher::start(&config.hashing, Metrics::default())?;
-            let created = administer::create(&db, &hasher, by, email.clone(), name, password.as_ref(), roles);
-            let user = block_on(created)?.map_err(|error| taken(email.address(), error))?;
-            println!("{}  {}  {}", user.id, user.email, user.roles);
+            accounts::create(&config, &db, &email, name, roles, service)?;
         }
         Command::Import(arguments) => import::run(&config, &db, &arguments)?,
-        Command::SetRole { email, roles } => {
-            let roles = Roles::try_from(roles)?;
-            let id =
-                block_on(administer::set_roles(&db, by, address(&email)?, roles.clone()))?.map_err(no_such_user)?;
-            println!("{id}  {email}  {roles}");
-        }
-        Command::Disable { email, until } => {
-            let until = until.as_deref().map(|text| forms::time(text, Clock::system().now())).transpose()?;
-            let id = block_on(administer::disable(&db, by, address(&email)?, until))?.map_err(no_such_user)?;
-            let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-            println!("{id}  {email}  disabled{until}");
-        }
+        Command::SetRole { email, roles } => accounts::set_roles(&db, &email, roles)?,
+        Command::Disable { email, until } => accounts::disable(&db, &email, until.as_deref())?,
         Command::ForceReset { email } => force_reset(&config, &db, by, &email)?,
-        Command::EndSessions { email } => {
-            let ended = block_on(end::of_user(&db, by, address(&email)?))?.map_err(no_such_user)?;
-            println!("{ended} session(s) ended");
-        }
-        Command::Enable { user } => {
-            let id = block_on(administer::enable(&db, by, forms::who(&user)?))?.map_err(no_such_user)?;
-            if is_deleted(&db, &user)? {
-                return Err(deleted(&user));
-            }
-            println!("{id}  {user}  enabled");
-        }
-        Command::Delete { email, now } => {
-            let outbox = Mail::open(&config)?.outbox();
-            let grace = if now { Duration::ZERO } else { config.account.deletion_grace.0 };
-            let deleted = block_on(administer::delete(&db, outbox, by, address(&email)?, grace))?;
-            match deleted.map_err(|error| gone(&db, &email, error))? {
-                Some(purge_at) => println!("{email}  deleted; can be brought back until {purge_at}"),
-                None => println!("{email}  deleted for good"),
-            }
-        }
-        Command::Restore { user } => {
-            let restored = block_on(administer::restore(&db, by, forms::who(&user)?))?;
-            let id = restored.map_err(|error| match error {
-                Error::NotFound => format!("there is no deleted account {user}").into(),
-                other => Failure::from(other),
-            })?;
-            println!("{id}  {user}  is as before, without its sessions");
-        }
-        Command::SetPassword { email } => {
-            let address = address(&email)?;
-            let password = new_password(&config, &address, None)?;
-            let hasher = Hasher::start(&config.hashing, Metrics::default())?;
-            let outbox = Mail::open(&config)?.outbox();
-            let set = block_on(administer::set_password(&db, &hasher, outbox, by, address, &password))?;
-            let id = set.map_err(no_such_user)?;
-            println!("{id}  {email}  password set, sessions ended");
-        }
-        Command::ResetMfa { email } => {
-            let outbox = Mail::open(&config)?.outbox();
-            let (id, had_one) = block_on(reset::of_user(&db, outbox, by, address(&email)?))?.map_err(no_such_user)?;
-            let what = if had_one { "second factor removed, sessions ended" } else { "has no second factor" };
-            println!("{id}  {email}  {what}");
-        }
+        Command::EndSessions { email } => accounts::end_sessions(&db, &email)?,
+        Command::Enable { user } => accounts::enable(&db, &user)?,
+        Command::Delete { email, now } => accounts::delete(&config, &db, &email, now)?,
+        Command::Restore { user } => accounts::restore(&db, &user)?,
+        Command::SetPassword { email } => accounts::set_password(&config, &db, &email)?,
+        Command::ResetMfa { email } => accounts::reset_mfa(&config, &db, &email)?,
         Command::ResetLink { email } => hand_out(&config, &db, &email, Purpose::ResetPassword, Link::ResetPassword)?,
         Command::VerifyLink { email } => hand_out(&config, &db, &email, Purpose::VerifyEmail, Link::VerifyEmail)?,
         Command::Invite { email, mail: true } => {
@@ -241,32 +180,11 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
                 show(&config, Link::Invitation, &token, "7d")?;
             }
         }
-        Command::SetEmail { email, new } => {
-            let changes = Changes { email: Some(address(&new)?), ..Changes::default() };
-            let changed = change(&config, &db, by, &email, changes)?;
-            println!("{}  {new}", changed.id);
-        }
-        Command::SetName { email, name } => {
-            let name = name.map(Text::from_text).transpose().map_err(say)?;
-            let name = name.map_or(Patch::Remove, |name| Patch::Set(name.into_string()));
-            let changed = change(&config, &db, by, &email, Changes { name, ..Changes::default() })?;
-            println!("{}  {}  {}", changed.id, changed.email, changed.name.as_deref().unwrap_or("-"));
-        }
-        Command::SetVerified { email, is_verified } => {
-            let changes = Changes { is_verified: Some(is_verified), ..Changes::default() };
-            let changed = change(&config, &db, by, &email, changes)?;
-            let what = if is_verified { "verified" } else { "not verified" };
-            println!("{}  {}  {what}", changed.id, changed.email);
-        }
+        Command::SetEmail { email, new } => accounts::set_email(&config, &db, &email, &new)?,
+        Command::SetName { email, name } => accounts::set_name(&config, &db, &email, name)?,
+        Command::SetVerified { email, is_verified } => accounts::set_verified(&config, &db, &email, is_verified)?,
     }
     Ok(())
-}
-
-fn change(config: &Config, db: &Db, by: Actor, email: &str, changes: Changes) -> Result<User, Failure> {
-    let outbox = Mail::open(config)?.outbox();
-    let wanted = changes.email.as_ref().map(|email| email.address().to_owned()).unwrap_or_default();
-    let changed = block_on(administer::update(db, outbox, by, address(email)?, changes))?;
-    Ok(changed.map_err(|error| taken(&wanted, error))?.user)
 }
 
 fn hand_out(config: &Config, db: &Db, email: &str, purpose: Purpose, link: Link) -> Result<(), Failure> {
@@ -306,14 +224,6 @@ fn show(config: &Config, link: Link, token: &OneTimeToken, ttl: &str) -> Result<
 
 pub(super) fn address(text: &str) -> Result<Email, Failure> {
     Email::parse(text).map_err(say)
-}
-
-fn new_password(config: &Config, email: &Email, name: Option<&str>) -> Result<NewPassword, Failure> {
-    let password = Password::parse(&ask_password()?).map_err(say)?;
-    let subject = Subject { email, name, issuer: &config.issuer };
-    let accepted = NewPassword::accept(password, config.password.min_length, &subject).map_err(say)?;
-    let breached = Breached::open(&config.password.breached_file)?;
-    accepted.beside(breached.as_ref())?.map_err(say)
 }
 
 fn say(invalid: Invalid) -> Failure {
@@ -359,20 +269,4 @@ fn taken(email: &str, error: Error) -> Failure {
         Error::EmailTaken => format!("an account with this e-mail address exists: `signet users show {email}`").into(),
         other => no_such_user(other),
     }
-}
-
-fn ask_password() -> Result<Zeroizing<String>, Failure> {
-    if std::io::stdin().is_terminal() {
-        let first = Zeroizing::new(rpassword::prompt_password("Password: ")?);
-        let again = Zeroizing::new(rpassword::prompt_password("Again: ")?);
-        if first != again {
-            return Err("the two passwords differ".into());
-        }
-        return Ok(first);
-    }
-    let mut line = Zeroizing::new(String::new());
-    std::io::stdin().lock().read_line(&mut line)?;
-    let end = line.trim_end_matches(['\r', '\n']).len();
-    line.truncate(end);
-    Ok(line)
 }

@@ -10,19 +10,17 @@ use crate::account::UserId;
 use crate::db::types::bytes_column;
 use crate::random;
 
-/// What a request was, whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub(super) struct RequestDigest(pub(super) [u8; 32]);
+bytes_column! {
+    /// What a request was, whole.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) struct RequestDigest(pub(super) [u8; 32]);
+}
 
-bytes_column!(RequestDigest, 32);
-
-/// Where the answer to a caller's key is kept: says neither.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-#[diesel(sql_type = diesel::sql_types::Binary)]
-pub(super) struct Slot(pub(super) [u8; 32]);
-
-bytes_column!(Slot, 32);
+bytes_column! {
+    /// Where the answer to a caller's key is kept: says neither.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) struct Slot(pub(super) [u8; 32]);
+}
 
 impl Slot {
     /// A number for an advisory lock.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use signet::cleanup::Table;
 use signet::config::Period;
 
 use crate::support::mailbox::{self, Mailbox};
@@ -36,22 +37,9 @@ fn subject(session: &Answer) -> String {
     token::decode(&session.access_token()).1["sub"].as_str().expect("a subject").to_owned()
 }
 
-fn count(server: &Server, what: &str) -> i64 {
-    server.query_number(&format!("SELECT count(*) AS value FROM {what}"))
-}
-
-/// One pass of `signet cleanup` on the test's clock.
+/// How many accounts a pass of `signet cleanup` takes.
 fn sweep(server: &Server) -> usize {
-    use signet::cleanup::{self, Limits};
-    use signet::{db::Db, metrics::Metrics};
-    let url = server.config.database.url.0.parse().expect("our own URL");
-    let db = Db::open(url, 1, Duration::from_secs(3), server.clock.clone(), Metrics::default());
-    let limits = Limits::at(server.clock.now(), &server.config);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let mut leader = db.lead(cleanup::LOCK).await.expect("reached").expect("nobody else is at it");
-        cleanup::sweep(&mut leader, limits, &Metrics::default()).await.expect("sweeps").of(cleanup::Table::Users)
-    })
+    server.sweep().of(Table::Users)
 }
 
 on_both! {
@@ -73,9 +61,9 @@ on_both! {
         server.client().post("/v1/auth/forgot-password", &json!({"email": "ada@example.com"})).expect(202);
         let mails = Mailbox::of(&server).mails();
         assert!(!mails.iter().any(|mail| mail.template == "reset_password"), "{mails:?}");
-        assert_eq!(count(&server, "known_sources"), 0);
+        assert_eq!(server.count("known_sources"), 0);
         assert_eq!(server.audited("user_deleted"), 1);
-        assert_eq!(count(&server, "sessions WHERE revoked_reason = 'user_deleted'"), 2);
+        assert_eq!(server.count("sessions WHERE revoked_reason = 'user_deleted'"), 2);
     }
 
     fn a_wrong_password_deletes_nothing_and_is_counted(backend) {
@@ -86,7 +74,7 @@ on_both! {
         assert_eq!(without.expect(422).field_errors(), [("password".to_owned(), "missing".to_owned())]);
         server.client().refresh(&session.refresh_token()).expect(200);
         assert!(server.audited("user_delete_fail") > 0);
-        assert_eq!((server.audited("user_deleted"), count(&server, "users WHERE is_active")), (0, 1));
+        assert_eq!((server.audited("user_deleted"), server.count("users WHERE is_active")), (0, 1));
     }
 
     fn the_token_in_the_notice_brings_it_back_once_without_its_sessions(backend) {
@@ -105,7 +93,7 @@ on_both! {
         assert_eq!((subject(&again), again.json()["user"]["name"].clone()), (subject(&session), json!("Ada")));
         assert_eq!(server.audited("user_restored"), 1);
         server.clock.advance(2 * DAY);
-        assert_eq!((sweep(&server), count(&server, "users")), (0, 1));
+        assert_eq!((sweep(&server), server.count("users")), (0, 1));
     }
 
     fn after_the_grace_period_nothing_brings_it_back_and_everything_goes_but_the_trail(backend) {
@@ -134,14 +122,14 @@ on_both! {
         server.execute(&format!(
             "INSERT INTO outbox (id, kind, user_id, email, created_at, due_at, attempts, asked_again) SELECT {letter}, {later}, 0, FALSE FROM users"
         ));
-        assert_eq!(count(&server, "outbox"), 1);
+        assert_eq!(server.count("outbox"), 1);
         server.clock.advance(2 * DAY);
         assert_eq!((sweep(&server), sweep(&server)), (1, 0));
         for naming in &columns {
             let left = personal::count(&server, backend, naming, &user);
             assert_eq!(left > 0, naming.table == "audit_events", "{naming:?}: {left}");
         }
-        assert_eq!(count(&server, "users"), 0);
+        assert_eq!(server.count("users"), 0);
         let text = if backend == Backend::Postgres { "CAST(audit_events AS text)" } else { "kind || coalesce(address, '') || coalesce(user_agent, '') || detail" };
         let trail = server.query_texts(&format!("SELECT {text} AS value FROM audit_events")).join("\n");
         assert!(!trail.contains("example.com") && trail.contains("user_purged"), "{trail}");
@@ -157,7 +145,7 @@ on_both! {
         });
         let session = server.client().register("ada@example.com");
         delete(&server, &session, PASSWORD).expect(204);
-        assert_eq!((count(&server, "users"), count(&server, "sessions"), count(&server, "one_time_tokens")), (0, 0, 0));
+        assert_eq!((server.count("users"), server.count("sessions"), server.count("one_time_tokens")), (0, 0, 0));
         let notice = Mailbox::of(&server).newest("ada@example.com", "account_deleted");
         assert!(mailbox::find_token(&notice.text).is_none(), "{}", notice.text);
         server.client().refresh(&session.refresh_token()).expect_problem(401, "invalid_grant");
@@ -182,7 +170,7 @@ on_both! {
         });
         assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "{statuses:?}");
         assert!(statuses.iter().all(|status| [0, 204, 401].contains(status)), "{statuses:?}");
-        assert_eq!(count(&server, "sessions WHERE revoked_at IS NULL"), 0);
+        assert_eq!(server.count("sessions WHERE revoked_at IS NULL"), 0);
         assert_eq!((server.audited("user_deleted"), Mailbox::of(&server).count("ada@example.com")), (1, 2));
     }
 
@@ -202,7 +190,7 @@ on_both! {
         });
         statuses.sort_unstable();
         assert_eq!(statuses, [204, 409]);
-        assert_eq!(count(&server, "users WHERE is_active AND roles = 'admin user'"), 1);
+        assert_eq!(server.count("users WHERE is_active AND roles = 'admin user'"), 1);
         let left = server.query_text("SELECT email AS value FROM users WHERE is_active AND roles = 'admin user'");
         let session = log_in(&server, &left).expect(200);
         delete(&server, &session, PASSWORD).expect_problem(409, "last_admin");
@@ -228,7 +216,7 @@ on_both! {
         assert_eq!(place.fail(&["users", "restore", "ada@example.com"]), "there is no deleted account ada@example.com");
         place.succeed(&["users", "delete", "ada@example.com"]);
         assert_eq!(place.succeed(&["users", "delete", "ada@example.com", "--now"]), "ada@example.com  deleted for good\n");
-        assert_eq!(count(&server, "users"), 0);
+        assert_eq!(server.count("users"), 0);
         assert_eq!(place.fail(&["users", "delete", "ada@example.com", "--now"]), "there is no such user: `signet users list` shows who there is");
     }
 

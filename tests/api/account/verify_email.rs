@@ -74,7 +74,7 @@ on_both! {
         assert_ne!(first, second);
         verify(&server.client(), &first).expect_problem(400, "invalid_one_time_token");
         verify(&server.client(), &second).expect(204);
-        assert_eq!(server.query_number("SELECT count(*) AS value FROM one_time_tokens"), 0);
+        assert_eq!(server.count("one_time_tokens"), 0);
     }
 
     fn resending_says_the_same_to_everybody_and_mails_only_whom_it_concerns(backend) {
@@ -102,7 +102,7 @@ on_both! {
         let token = Mailbox::of(&server).newest("ada@example.com", "verify_email").token();
         server.execute("UPDATE users SET is_active = false");
         verify(&server.client(), &token).expect_problem(400, "invalid_one_time_token");
-        assert_eq!(server.query_number("SELECT count(*) AS value FROM users WHERE is_verified"), 0);
+        assert_eq!(server.count("users WHERE is_verified"), 0);
     }
 
     fn only_a_digest_is_stored_and_no_token_waits_in_the_outbox(backend) {
@@ -110,11 +110,11 @@ on_both! {
         let server = Server::start_with(backend, |config| config.mail.url.0 = "smtp://127.0.0.1:9?tls=none".to_owned());
         server.client().register("ada@example.com");
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
-        while server.query_number("SELECT count(*) AS value FROM one_time_tokens") == 0 {
+        while server.count("one_time_tokens") == 0 {
             assert!(std::time::Instant::now() < deadline, "no attempt was made");
             std::thread::sleep(Duration::from_millis(20));
         }
-        assert_eq!(server.query_number("SELECT count(*) AS value FROM outbox WHERE kind = 'verify_email'"), 1);
+        assert_eq!(server.count("outbox WHERE kind = 'verify_email'"), 1);
         let length = match backend {
             Backend::Sqlite => "SELECT length(digest) AS value FROM one_time_tokens",
             Backend::Postgres => "SELECT octet_length(digest)::bigint AS value FROM one_time_tokens",
@@ -129,6 +129,6 @@ on_both! {
             resend(&server.client(), email).expect_problem(403, "forbidden");
             server.client().post("/v1/auth/forgot-password", &json!({"email": email})).expect_problem(403, "forbidden");
         }
-        assert_eq!(server.query_number("SELECT count(*) AS value FROM outbox"), 0);
+        assert_eq!(server.count("outbox"), 0);
     }
 }

@@ -46,7 +46,7 @@ on_both! {
         assert!(!listed.text.contains(&key));
         assert_eq!((listed.text_at("/api_keys/0/id"), &listed.json()["next"]), (key_id.clone(), &json!(null)));
 
-        crate::api::api_key::eventually(|| server.query_number("SELECT count(*) AS value FROM api_keys WHERE secret_used_at IS NULL") == 0);
+        crate::api::api_key::eventually(|| server.count("api_keys WHERE secret_used_at IS NULL") == 0);
         let rotated = root.client.post(&format!("{path}/{key_id}/rotate"), &json!({"overlap": 600})).expect(200);
         let new = rotated.text_at("/key");
         assert_eq!((rotated.text_at("/id"), rotated.header("cache-control")), (key_id.clone(), "no-store"));
@@ -129,7 +129,7 @@ on_both! {
         let first = make(&client, &path).expect(201);
         let again = make(&client, &path).expect(201);
         assert_eq!((again.json(), again.header("location")), (first.json(), first.header("location")));
-        assert_eq!(server.query_number("SELECT count(*) AS value FROM api_keys"), 1);
+        assert_eq!(server.count("api_keys"), 1);
         assert_eq!(server.audited("api_key_created"), 1);
         let other = format!("/v1/admin/users/{}/api-keys", root.id);
         make(&client, &other).expect_problem(422, "idempotency_key_reused");
@@ -146,7 +146,7 @@ on_both! {
         let made = make(&root.client, &path).expect(201);
         let (key, rotate) = (made.text_at("/key"), format!("{path}/{}/rotate", made.text_at("/id")));
         assert!(works(&server, &key));
-        crate::api::api_key::eventually(|| server.query_number("SELECT count(*) AS value FROM api_keys WHERE secret_used_at IS NULL") == 0);
+        crate::api::api_key::eventually(|| server.count("api_keys WHERE secret_used_at IS NULL") == 0);
         let keys: Vec<String> = std::thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..8).map(|_| scope.spawn(|| root.client.post_empty(&rotate).expect(200).text_at("/key"))).collect();

@@ -20,7 +20,7 @@ fn create(client: &Client, email: &str) -> Answer {
 }
 
 fn users(server: &Server) -> i64 {
-    server.query_number("SELECT count(*) AS value FROM users WHERE email_key LIKE 'ada%'")
+    server.count("users WHERE email_key LIKE 'ada%'")
 }
 
 on_both! {

@@ -5,7 +5,7 @@ use crate::support::{Backend, Server, json, on_both};
 
 fn active_admins(server: &Server) -> i64 {
     let is_active = if server.config.database.url.0.starts_with("sqlite") { "is_active = 1" } else { "is_active" };
-    server.query_number(&format!("SELECT count(*) AS value FROM users WHERE roles LIKE '%admin%' AND {is_active}"))
+    server.count(&format!("users WHERE roles LIKE '%admin%' AND {is_active}"))
 }
 
 fn disable(admin: &Admin, id: &str) -> u16 {

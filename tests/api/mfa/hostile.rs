@@ -95,7 +95,7 @@ on_both! {
     fn the_password_grant_has_no_second_step(backend) {
         let server = with_mail(backend);
         with_phone(&server);
-        let sessions = count(&server, "sessions");
+        let sessions = server.count("sessions");
         let grant = |password: &str| {
             server.client().form("/oauth2/token", &[("grant_type", "password"), ("username", "ada@example.com"), ("password", password)])
         };
@@ -104,7 +104,7 @@ on_both! {
         assert!(refused.json().get("mfa_token").is_none());
         let wrong = grant("not the password").expect_oauth(400, "invalid_grant");
         assert!(!wrong.text_at("/error_description").contains("mfa"), "{}", wrong.text);
-        assert_eq!([count(&server, "sessions"), count(&server, "mfa_challenges")], [sessions, 0]);
+        assert_eq!([server.count("sessions"), server.count("mfa_challenges")], [sessions, 0]);
     }
 
     fn a_new_password_by_mail_leaves_the_factor_and_voids_challenges(backend) {
@@ -188,7 +188,7 @@ on_both! {
             for answer in &opened {
                 server.client().refresh(&answer.refresh_token()).expect_problem(401, "invalid_grant");
             }
-            assert_eq!(count(&server, "sessions WHERE revoked_at IS NULL"), 1, "round {round}, of {}", opened.len());
+            assert_eq!(server.count("sessions WHERE revoked_at IS NULL"), 1, "round {round}, of {}", opened.len());
             first_step(&server.client(), "ada@example.com");
         }
     }
@@ -200,7 +200,7 @@ on_both! {
         let eve = bearer(&server, &server.client().register("eve@example.com"));
         let waiting = Phone::scan(&eve.post_empty("/v1/auth/mfa/totp").expect(200));
         let challenge = first_step(&server.client(), "ada@example.com");
-        let state = || ["sessions", "mfa_challenges", "recovery_codes", "totp_factors WHERE confirmed_at IS NOT NULL", "users WHERE has_second_factor", "sessions WHERE revoked_at IS NULL"].map(|what| count(&server, what));
+        let state = || ["sessions", "mfa_challenges", "recovery_codes", "totp_factors WHERE confirmed_at IS NOT NULL", "users WHERE has_second_factor", "sessions WHERE revoked_at IS NULL"].map(|what| server.count(what));
         let before = state();
         server.execute("ALTER TABLE audit_events RENAME TO gone");
         let code = phone.next_code(&server);
@@ -238,8 +238,8 @@ on_both! {
         is_refused(second_step(&server.client(), &challenge, &phone.next_code(&server)));
         is_refused(second_step(&server.client(), &challenge, &phone.recovery_codes[0]));
         server.client().login("ada@example.com");
-        assert_eq!(["totp_factors", "recovery_codes", "mfa_challenges"].map(|table| count(&server, table)), [0; 3]);
-        assert_eq!(count(&server, "audit_events WHERE kind = 'user_factor_removed' AND actor IS NULL"), 1);
+        assert_eq!(["totp_factors", "recovery_codes", "mfa_challenges"].map(|table| server.count(table)), [0; 3]);
+        assert_eq!(server.count("audit_events WHERE kind = 'user_factor_removed' AND actor IS NULL"), 1);
         // Without one nothing is ended.
         let (is_done, said) = reset("ada@example.com");
         assert!(is_done && said.contains("has no second factor"), "{said}");

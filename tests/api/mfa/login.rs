@@ -10,7 +10,7 @@ on_both! {
     fn a_right_password_gets_a_challenge_and_nothing_else(backend) {
         let server = start(backend);
         let (_, _) = with_phone(&server);
-        let (sessions, last_login) = (count(&server, "sessions"), me_last_login(&server));
+        let (sessions, last_login) = (server.count("sessions"), me_last_login(&server));
         server.clock.advance(Duration::from_secs(100));
         let answer = server.client().post("/v1/auth/login", &json!({"email": "ada@example.com", "password": PASSWORD}));
         let answer = answer.expect_problem(401, "mfa_required");
@@ -21,7 +21,7 @@ on_both! {
         assert!(answer.text_at("/mfa_token").starts_with("sgm_") && json["expires_in"] == 300);
         assert_eq!((answer.header("cache-control"), answer.header("set-cookie")), ("no-store", ""));
         assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"signet\"");
-        assert_eq!((count(&server, "sessions"), me_last_login(&server)), (sessions, last_login), "nobody has logged in");
+        assert_eq!((server.count("sessions"), me_last_login(&server)), (sessions, last_login), "nobody has logged in");
         assert_eq!((server.audited("authn_factor_required"), server.audited("authn_login_success")), (1, 0));
         assert_eq!(server.metric("signet_logins_total{outcome=\"mfa_required\"}"), 1.0);
         // A wrong password is told as ever.
@@ -46,7 +46,7 @@ on_both! {
         let refreshed = server.client().refresh(&session.refresh_token()).expect(200);
         let claims = token::decode(&refreshed.access_token()).1;
         assert_eq!((&claims["amr"], &claims["auth_time"]), (&json!(["pwd", "otp", "mfa"]), &auth_time));
-        assert_eq!(count(&server, "mfa_challenges"), 0);
+        assert_eq!(server.count("mfa_challenges"), 0);
         let detail = if backend == Backend::Postgres { "detail::text" } else { "detail" };
         let detail = server.query_text(&format!("SELECT {detail} AS value FROM audit_events WHERE kind = 'authn_login_success'"));
         assert_eq!(detail.replace(' ', ""), "{\"factor\":\"totp\"}");
@@ -134,14 +134,14 @@ on_both! {
             // A challenge of its own for each, and in the later rounds one for all.
             let shared = first_step(&server.client(), "ada@example.com");
             let challenges: Vec<String> = (0..32).map(|_| if round < 2 { first_step(&server.client(), "ada@example.com") } else { shared.clone() }).collect();
-            let before = count(&server, "sessions");
+            let before = server.count("sessions");
             let answers: Vec<Answer> = std::thread::scope(|scope| {
                 let threads: Vec<_> = challenges.iter().map(|challenge| scope.spawn(|| second_step(&server.client(), challenge, &code))).collect();
                 threads.into_iter().map(|thread| thread.join().expect("answered")).collect()
             });
             assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "round {round}: {answers:?}");
             assert!(answers.iter().all(|answer| [200, 401].contains(&answer.status)), "{answers:?}");
-            assert_eq!(count(&server, "sessions"), before + 1);
+            assert_eq!(server.count("sessions"), before + 1);
         }
     }
 

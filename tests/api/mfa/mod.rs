@@ -25,7 +25,3 @@ fn with_phone(server: &Server) -> (Answer, Phone) {
 fn bearer(server: &Server, session: &Answer) -> Client {
     server.client().bearer(&session.access_token())
 }
-
-fn count(server: &Server, what: &str) -> i64 {
-    server.query_number(&format!("SELECT count(*) AS value FROM {what}"))
-}

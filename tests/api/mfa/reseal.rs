@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use signet::audit::Actor;
 use signet::config::{MfaConfig, Secret};
-use signet::db::Db;
-use signet::metrics::Metrics;
 use signet::mfa::reseal::{Counts, reseal};
 use signet::mfa::seal::SealingKeys;
 
@@ -13,7 +11,7 @@ use super::*;
 use crate::api::admin::many_users;
 use crate::support::phone::{SEALING_KEY, first_step, log_in, second_step};
 use crate::support::program::Place;
-use crate::support::{json, on_both};
+use crate::support::{block_on, json, on_both};
 
 const NEW: &str = "bmV3IGtleSBvZiB0aGUgc2lnbmV0IHRlc3Qgc3VpdGU=";
 
@@ -21,10 +19,8 @@ const NEW: &str = "bmV3IGtleSBvZiB0aGUgc2lnbmV0IHRlc3Qgc3VpdGU=";
 fn pass(server: &Server) -> Counts {
     let older_secret_keys = vec![Secret(SEALING_KEY.to_owned())];
     let config = MfaConfig { secret_key: Secret(NEW.to_owned()), older_secret_keys, ..MfaConfig::default() };
-    let url = server.config.database.url.0.parse().expect("our own URL");
-    let db = Db::open(url, 1, std::time::Duration::from_secs(10), server.clock.clone(), Metrics::default());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(reseal(&db, Arc::new(SealingKeys::of(&config)), Actor::operator(), |_| {})).expect("resealed")
+    let (db, keys) = (server.operators_db(), Arc::new(SealingKeys::of(&config)));
+    block_on(reseal(&db, keys, Actor::operator(), |_| {})).expect("resealed")
 }
 
 fn phones(server: &Server) -> Vec<(String, Phone)> {
@@ -55,7 +51,7 @@ on_both! {
              FROM users, (SELECT * FROM totp_factors ORDER BY id DESC LIMIT 1) AS latest \
              WHERE users.id NOT IN (SELECT user_id FROM totp_factors)"
         ));
-        let others = server.query_number("SELECT count(*) AS value FROM totp_factors") - 5;
+        let others = server.count("totp_factors") - 5;
         let expected = usize::try_from(others).expect("some");
         assert!(expected >= 440, "{expected}");
         assert_eq!(pass(&server), Counts { resealed: 5, current: 0, unopened: expected });

@@ -27,7 +27,7 @@ on_both! {
         // Whatever demands nothing goes on.
         me.get("/v1/auth/me").expect(200);
         me.get("/v1/auth/mfa").expect(200);
-        assert_eq!(count(&server, "totp_factors"), 1);
+        assert_eq!(server.count("totp_factors"), 1);
         bearer(&server, &server.client().login("ada@example.com")).post_empty("/v1/auth/mfa/totp").expect(200);
     }
 

@@ -59,7 +59,7 @@ on_both! {
         server.client().refresh(&own.refresh_token()).expect(200);
         server.client().refresh(&eve.refresh_token()).expect(200);
         server.client().login("eve@example.com");
-        assert_eq!(count(&server, "sessions WHERE revoked_reason = 'factor_added'"), 1);
+        assert_eq!(server.count("sessions WHERE revoked_reason = 'factor_added'"), 1);
     }
 
     fn the_newest_secret_is_the_one_to_confirm(backend) {
@@ -72,7 +72,7 @@ on_both! {
         confirm(&second).expect(200);
         confirm(&second).expect_problem(409, "factor_exists");
         me.post_empty("/v1/auth/mfa/totp").expect_problem(409, "factor_exists");
-        assert_eq!(count(&server, "totp_factors"), 1);
+        assert_eq!(server.count("totp_factors"), 1);
     }
 
     fn a_secret_waits_for_an_hour(backend) {
@@ -113,7 +113,7 @@ on_both! {
         });
         assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
         assert!(answers.iter().all(|answer| [200, 404, 409].contains(&answer.status)), "{answers:?}");
-        assert_eq!((count(&server, "recovery_codes"), server.audited("user_factor_added")), (10, 1));
+        assert_eq!((server.count("recovery_codes"), server.audited("user_factor_added")), (10, 1));
     }
 
     fn removal_takes_both_factors_and_ends_other_sessions(backend) {
@@ -135,7 +135,7 @@ on_both! {
         assert_eq!(me.get("/v1/auth/mfa").json(), json!({"totp": null, "recovery_codes_left": 0, "can_enrol": true}));
         server.client().refresh(&other.refresh_token()).expect_problem(401, "invalid_grant");
         server.client().login("ada@example.com");
-        assert_eq!([count(&server, "totp_factors"), count(&server, "recovery_codes"), count(&server, "mfa_challenges")], [0; 3]);
+        assert_eq!([server.count("totp_factors"), server.count("recovery_codes"), server.count("mfa_challenges")], [0; 3]);
         assert_eq!((server.audited("user_factor_removed"), server.audited("authn_factor_fail")), (1, 2));
         // And again from the beginning.
         Phone::add(&server, &me);
