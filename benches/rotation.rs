@@ -26,9 +26,13 @@ use signet::session::token::RefreshToken;
 use signet::token::key_file;
 use tokio::runtime::Runtime;
 
+#[path = "../tests/support/ports.rs"]
+mod ports;
 #[expect(dead_code, reason = "the tests' own, which do more with it")]
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
+#[path = "../tests/support/wait.rs"]
+mod wait;
 
 criterion_group!(by_the_clock, wall_time);
 criterion_group!(

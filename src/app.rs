@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
@@ -211,13 +212,11 @@ impl Listeners {
     }
 }
 
-/// A request's head arrives in this time or not at all.
-const HEAD_SECONDS: u32 = 10;
-/// A connection may be silent between two requests for this long.
-const KEEP_ALIVE_SECONDS: u32 = 5;
-const PATIENCE: Patience = Patience::of_seconds(HEAD_SECONDS, KEEP_ALIVE_SECONDS + HEAD_SECONDS);
-/// The framework's own time for a head is none: see [`progress`].
+/// A request's head arrives in this time, from when the connection was made or the last request was answered, or not at all.
+const PATIENCE: Patience = Patience::of_seconds(10);
+/// The framework's own times for a head and for silence are none: see [`progress`].
 const NO_TIMEOUT: Duration = Duration::ZERO;
+const NO_KEEP_ALIVE_TIMEOUT: KeepAlive = KeepAlive::Os;
 /// Nobody waits long for what operators ask.
 const MANAGEMENT_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -318,7 +317,7 @@ fn serve(
     })
     .workers(workers)
     .client_request_timeout(NO_TIMEOUT)
-    .keep_alive(Duration::from_secs(KEEP_ALIVE_SECONDS.into()))
+    .keep_alive(NO_KEEP_ALIVE_TIMEOUT)
     .on_connect(progress::watch(PATIENCE))
     .shutdown_timeout(deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0))
     .disable_signals()

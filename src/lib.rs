@@ -21,7 +21,7 @@
 //! Features: [`account`], [`admin`], [`mail`], [`mfa`], [`session`], [`token`], [`oauth`], [`api_key`], [`throttle`],
 //! [`audit`], [`webhook`], [`cleanup`]. Rules that know neither HTTP nor SQL: [`access`], [`session::family`],
 //! [`token::keyring`], [`api_key::rules`], [`throttle::rules`]. Mechanics: [`http`], [`db`],
-//! [`hasher`], [`jobs`], [`machine`], `token_text`. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
+//! [`hasher`], [`jobs`], [`machine`], `patience`, `token_text`. What holds it together: [`app`], [`routes`], [`error`], [`config`], [`metrics`],
 //! [`telemetry`], [`cli`].
 
 pub mod access;
@@ -47,6 +47,7 @@ pub mod mail;
 pub mod metrics;
 pub mod mfa;
 pub mod oauth;
+mod patience;
 mod random;
 pub mod routes;
 pub mod session;

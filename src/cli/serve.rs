@@ -10,6 +10,7 @@ use super::Failure;
 use crate::app::{App, Listeners, Running, StartError, Stopper};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
+use crate::patience;
 use crate::telemetry::{self, Export};
 
 pub(super) fn run(path: Option<&Path>) -> Result<(), Failure> {
@@ -74,7 +75,7 @@ fn obey_signals(stopper: Arc<Stopper>, delay: Duration) -> std::io::Result<impl 
                     delay_seconds = delay.as_secs_f64(),
                     "stopping: not ready any more, and serving until balancers know"
                 );
-                tokio::time::sleep(delay).await;
+                patience::rest(delay).await;
             }
             tracing::info!("stopping: no more connections are taken, requests under way are finished");
             stopper.stop().await;

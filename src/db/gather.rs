@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::{DEADLINE, Db, Error, Tx};
+use crate::patience::within;
 
 /// Answers each of the asks, in their order; runs on a connection outside of any transaction, as in [`Db::single`], and
 /// perhaps several times.
@@ -111,12 +112,12 @@ impl Db {
             drop(tokio::spawn(rounds));
         }
         let name = gather.shared.name;
-        let answered = match tokio::time::timeout(self.shared.max_wait, &mut answer).await {
-            Ok(answered) => answered,
-            Err(_) if gather.withdraw(number) => return Err(Error::Overloaded),
-            Err(_) => match tokio::time::timeout(DEADLINE, answer).await {
-                Ok(answered) => answered,
-                Err(_) => return Err(Error::silent(name)),
+        let answered = match within(self.shared.max_wait, &mut answer).await {
+            Some(answered) => answered,
+            None if gather.withdraw(number) => return Err(Error::Overloaded),
+            None => match within(DEADLINE, answer).await {
+                Some(answered) => answered,
+                None => return Err(Error::silent(name)),
             },
         };
         answered.unwrap_or_else(|_| Err(Error::Failed(format!("{name} did not finish"))))

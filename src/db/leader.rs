@@ -12,6 +12,7 @@ use diesel::sql_types::Bool;
 use super::types::Moment;
 use super::{Conn, DEADLINE, Db, Error, Kind, Mode, Outage, Pooled, Shared, Tx};
 use crate::clock::Timestamp;
+use crate::patience::within;
 
 /// Ends the lead of a machine that is gone within half a minute, and of a process that was stopped within a minute.
 /// Not every Postgres knows `idle_session_timeout`, hence the detour.
@@ -96,7 +97,7 @@ impl Leader {
         // In the same queue as the requests, so that on SQLite neither side has to wake up and guess.
         let turn = match (&self.shared.writer, mode) {
             (Some(writer), Mode::Single | Mode::Transaction) => {
-                Some(tokio::time::timeout(self.shared.max_wait, writer.turn()).await.map_err(|_| Error::Overloaded)?)
+                Some(within(self.shared.max_wait, writer.turn()).await.ok_or(Error::Overloaded)?)
             }
             (Some(_), Mode::Read) | (None, _) => None,
         };
@@ -117,10 +118,10 @@ impl Leader {
 
 /// Waits for a thread, though not for ever: what it holds is given up with it.
 async fn finished<T>(name: &'static str, working: tokio::task::JoinHandle<T>) -> Result<T, Error> {
-    match tokio::time::timeout(DEADLINE, working).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(panicked)) => Err(Error::Failed(format!("{name} did not finish: {panicked}"))),
-        Err(_) => Err(Error::silent(name)),
+    match within(DEADLINE, working).await {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(panicked)) => Err(Error::Failed(format!("{name} did not finish: {panicked}"))),
+        None => Err(Error::silent(name)),
     }
 }
 

@@ -41,6 +41,7 @@ use writer::{Notes, Writer};
 
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::{Hold, Metrics};
+use crate::patience::within;
 use crate::telemetry::SPANS;
 
 /// What a unit of work sees: the connection and the one time that all of it happens at.
@@ -246,7 +247,7 @@ impl Db {
         work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Error> {
         let Notes { span, wait, duration, retries } = self.shared.notes(name, mode);
-        let Ok(turn) = tokio::time::timeout(self.shared.max_wait, self.connection()).await else {
+        let Some(turn) = within(self.shared.max_wait, self.connection()).await else {
             span.record("otel.status_code", "error");
             return Err(Error::Overloaded);
         };
@@ -265,10 +266,10 @@ impl Db {
                 })
             })
         });
-        match tokio::time::timeout(DEADLINE, blocking).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(panicked)) => Err(Error::Failed(format!("{name} did not finish: {panicked}"))),
-            Err(_) => Err(Error::silent(name)),
+        match within(DEADLINE, blocking).await {
+            Some(Ok(result)) => result,
+            Some(Err(panicked)) => Err(Error::Failed(format!("{name} did not finish: {panicked}"))),
+            None => Err(Error::silent(name)),
         }
     }
 

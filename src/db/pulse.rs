@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::inspect::{Vitals, vitals};
 use super::{Db, Error, Kind, Mode};
+use crate::patience::within;
 
 /// What is known of the database now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,9 +81,9 @@ impl Db {
             // On its own: whoever asked may be gone before it ends, and it must not be begun twice.
             drop(tokio::task::spawn(look(self.clone())));
         }
-        match tokio::time::timeout(PATIENCE, latest.changed()).await {
-            Ok(Ok(())) => latest.borrow().as_ref().map_or(Pulse::Gone, |(_, pulse)| pulse.clone()),
-            Ok(Err(_)) | Err(_) => watch.without_answer(),
+        match within(PATIENCE, latest.changed()).await {
+            Some(Ok(())) => latest.borrow().as_ref().map_or(Pulse::Gone, |(_, pulse)| pulse.clone()),
+            Some(Err(_)) | None => watch.without_answer(),
         }
     }
 }

@@ -19,6 +19,7 @@ use tracing::Span;
 
 use super::failure::{self, Kind};
 use super::{DEADLINE, Db, Error, Mode, OPEN, Shared, Tx};
+use crate::patience::within;
 
 /// The turn, and what waits for it in order of arrival. Whoever queues something also waits for the turn, so that nothing
 /// is left behind.
@@ -66,13 +67,13 @@ impl Db {
         work: impl Fn(&mut Tx<'_>) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Error> {
         let mut ticket = writer.queue(self.shared.notes(name, mode), work);
-        let begun = tokio::time::timeout(self.shared.max_wait, self.await_turn(writer, &mut ticket)).await;
+        let begun = within(self.shared.max_wait, self.await_turn(writer, &mut ticket)).await;
         let answer = match begun {
-            Ok(Some(answer)) => answer,
-            Err(_) if writer.withdraw(&mut ticket) => return Err(Error::Overloaded),
-            Ok(None) | Err(_) => match tokio::time::timeout(DEADLINE, ticket.answer).await {
-                Ok(answer) => answer,
-                Err(_) => return Err(Error::silent(name)),
+            Some(Some(answer)) => answer,
+            None if writer.withdraw(&mut ticket) => return Err(Error::Overloaded),
+            Some(None) | None => match within(DEADLINE, ticket.answer).await {
+                Some(answer) => answer,
+                None => return Err(Error::silent(name)),
             },
         };
         answer.unwrap_or_else(|_| Err(Error::Failed(format!("{name} did not finish"))))

@@ -26,6 +26,7 @@ use self::queue::{Queue, Source};
 use crate::account::password::Password;
 use crate::config::HashingConfig;
 use crate::metrics::{Held, Hold, Metrics};
+use crate::patience::within;
 use crate::telemetry::SPANS;
 
 /// What a check of a password gave.
@@ -172,13 +173,13 @@ impl Hasher {
         let source = Source::of(from);
         let place = self.pool.queue.join(source, job).map_err(|wait| self.shed(wait))?;
         // Whoever comes later from elsewhere may have come before it, so what was foreseen may not hold.
-        let in_time = tokio::time::timeout(self.max_wait, &mut answer).await;
-        if in_time.is_err() && place.leave() {
+        let in_time = within(self.max_wait, &mut answer).await;
+        if in_time.is_none() && place.leave() {
             return Err(self.shed(self.max_wait.max(self.pool.queue.refusal(source).unwrap_or_default())));
         }
         let result = match in_time {
-            Ok(result) => result,
-            Err(_is_running) => answer.await,
+            Some(result) => result,
+            None => answer.await, // it is running
         };
         result.map_err(|_| Error::Panicked)
     }

@@ -53,6 +53,10 @@ type Ticket = u64;
 /// Until the first job is measured; the average follows within a few.
 const PRESUMED_JOB_NANOS: u64 = 20_000_000;
 
+/// A job that takes longer counts as this many of the average: the machine stood still meanwhile, and whoever comes next is not
+/// to be refused for that. Jobs that do take so long double the average each.
+const MAX_TIMES_AVERAGE: u64 = 8;
+
 impl<J> Queue<J> {
     pub(super) fn new(threads: usize, max_wait: Duration) -> Self {
         let state = State {
@@ -115,7 +119,8 @@ impl<J> Queue<J> {
         let mut state = self.lock();
         state.running -= 1;
         if let Some(took) = took {
-            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            let longest = state.job_nanos.saturating_mul(MAX_TIMES_AVERAGE);
+            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).min(longest);
             state.job_nanos = state.job_nanos - state.job_nanos / 8 + took / 8;
         }
     }
@@ -359,6 +364,20 @@ mod tests {
         assert_eq!(job_takes(18_000_000), 11_000_000);
         let last = (0..99).fold(0, |_, _| job_takes(800));
         assert!((750..=900).contains(&last), "{last}");
+    }
+
+    #[test]
+    fn a_job_during_which_the_machine_stood_still_keeps_nobody_out() {
+        let queue = queue();
+        let job_takes = |took| {
+            queue.lock().running += 1;
+            queue.ended(Some(took));
+            queue.lock().job_nanos
+        };
+        assert!(job_takes(Duration::from_secs(600)) < 20_000_000);
+        // They do take so long.
+        let last = (0..30).fold(0, |_, _| job_takes(Duration::from_millis(800)));
+        assert!(last > 700_000_000, "{last}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::error::{Error, FieldError, Result};
 use crate::field::{FromField, Invalid};
+use crate::patience::within;
 
 /// No legitimate body is larger.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -316,7 +317,7 @@ pub(super) async fn read(http: &HttpRequest, mut payload: Payload) -> Result<Byt
         }
         Ok(body)
     };
-    tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| Error::RequestTimeout)?
+    within(BODY_TIMEOUT, reading).await.ok_or(Error::RequestTimeout)?
 }
 
 #[cfg(test)]

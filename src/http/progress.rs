@@ -1,10 +1,11 @@
 //! Ends connections on which nothing gets on.
 //!
-//! The framework ends a kept-alive connection that is silent. For a head that drips in byte by byte, and for a client that
-//! never reads its answers, it waits without end. (It has a time for the first head of a connection, which is not used: when it
-//! is over the answer is a 408 without a body, also if the head has long arrived and only the machine stood still. A client
-//! takes that for the end of its session.) So each connection notes when a request was last begun or answered, and one task for
-//! each worker shuts down those that have been without either for longer than an honest client needs.
+//! For a head that drips in byte by byte, and for a client that never reads its answers, the framework waits without end. It
+//! has times for the first head of a connection and for the silence between two requests, which are not used: it looks at
+//! them before it looks at the socket, so that after a standstill of the machine a request that has long arrived is answered
+//! 408 without a body, which a client takes for the end of its session, or on a kept-alive connection not at all. So each
+//! connection notes when a request was last begun or answered, and one task for each worker shuts down those that have been
+//! without either for longer than an honest client needs.
 //!
 //! Time is counted in looks at the connections, one a second: while the machine stands still nobody looks, and whoever asked
 //! meanwhile is heard before the next look.
@@ -26,14 +27,13 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a connection may be without progress: a number of looks.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    first_head: u32,
-    between: u32,
+    looks: u32,
 }
 
 impl Patience {
     /// So many seconds until the first head has arrived, and from an answer until the next has.
-    pub const fn of_seconds(first_head: u32, between: u32) -> Self {
-        Self { first_head, between }
+    pub const fn of_seconds(seconds: u32) -> Self {
+        Self { looks: seconds }
     }
 }
 
@@ -50,8 +50,6 @@ pub struct Progress {
     is_answering: Cell<bool>,
     /// The last answer said that the connection ends with it.
     is_over: Cell<bool>,
-    /// Whether any request was answered.
-    has_answered: Cell<bool>,
     /// How often it was looked at since a request was last begun or answered; at first, since the connection was made.
     looks: Cell<u32>,
 }
@@ -75,7 +73,6 @@ pub fn watch(patience: Patience) -> impl Fn(&dyn Any, &mut Extensions) + Send + 
             socket: socket.into(),
             is_answering: Cell::new(false),
             is_over: Cell::new(false),
-            has_answered: Cell::new(false),
             looks: Cell::new(0),
         });
         WATCHED.with_borrow_mut(|watched| watched.push(Rc::downgrade(&progress)));
@@ -114,7 +111,6 @@ impl Progress {
     pub fn answered(&self, is_last: bool) {
         self.is_answering.set(false);
         self.is_over.set(self.is_over.get() || is_last);
-        self.has_answered.set(true);
         self.looks.set(0);
     }
 
@@ -124,7 +120,7 @@ impl Progress {
         }
         let looks = self.looks.get().saturating_add(1);
         self.looks.set(looks);
-        if looks > if self.has_answered.get() { patience.between } else { patience.first_head } {
+        if looks > patience.looks {
             // An error means that the other side was quicker.
             let _ = self.socket.shutdown(Shutdown::Both);
         }

@@ -5,7 +5,7 @@ mod feed;
 mod list;
 mod retention;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use signet::audit::seal::{self, Head};
@@ -14,7 +14,7 @@ use signet::config::Config;
 use signet::db::{Conn, Db};
 use signet::metrics::Metrics;
 
-use crate::support::{Backend, Client, Server, block_on};
+use crate::support::{Backend, Client, Server, block_on, wait};
 
 /// A service that seals nothing by itself, and a hand that does.
 struct World {
@@ -46,11 +46,9 @@ impl World {
 
     /// Waits for a service that seals by itself.
     fn wait_until_sealed(&self, position: i64) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while self.server.metric("signet_audit_sealed_position") < position as f64 {
-            assert!(Instant::now() < deadline, "event {position} is not sealed");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until(&format!("event {position} is not sealed"), || {
+            self.server.metric("signet_audit_sealed_position") >= position as f64
+        });
     }
 
     fn verify(&self) -> Result<Whole, Broken> {

@@ -4,13 +4,13 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use signet::clock::Clock;
 use signet::token::key_file;
 
-use crate::support::Value;
 use crate::support::program::{Place, Service};
+use crate::support::{Value, wait};
 
 const BROKEN: &str = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
 const TROUBLE: &str = "could not read the keys";
@@ -71,11 +71,7 @@ fn said(service: &Service, words: &str) -> usize {
 
 #[track_caller]
 fn wait_until(holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it does not come about");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until("it does not come about", holds);
 }
 
 #[test]

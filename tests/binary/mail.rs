@@ -1,11 +1,10 @@
 //! Accounts without a mail server: links from an operator's hand, and the folder that `dev` writes mails into.
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
 
 use crate::support::mailbox::{find_token, read_folder};
 use crate::support::program::Place;
-use crate::support::{Backend, PASSWORD, json, on_both};
+use crate::support::{Backend, PASSWORD, json, on_both, wait};
 
 const NEW: &str = "a wholly other phrase";
 
@@ -121,15 +120,8 @@ on_both! {
 /// The text of the first mail of this kind.
 #[track_caller]
 fn await_mail(place: &Place, folder: &str, template: &str) -> String {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let mails = read_folder(&place.path().join(folder));
-        if let Some(mail) = mails.into_iter().find(|mail| mail.template == template) {
-            return mail.text;
-        }
-        assert!(Instant::now() < deadline, "no {template} arrived");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let find = || read_folder(&place.path().join(folder)).into_iter().find(|mail| mail.template == template);
+    wait::until_some(find).unwrap_or_else(|| panic!("no {template} arrived")).text
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! `signet serve`: it starts only when it can serve, and ends when told to.
 
 use std::os::unix::process::ExitStatusExt;
-use std::time::{Duration, Instant};
 
 use crate::support::program::Place;
-use crate::support::{Backend, json, on_both};
+use crate::support::{Backend, json, on_both, wait};
 
 fn broken_key(file: &str, content: &str) -> Place {
     let place = Place::ready_on_sqlite();
@@ -173,11 +172,9 @@ fn sigterm_finishes_what_is_under_way_and_ends_well() {
     let mut service = place.serve();
     let client = service.client();
     let registering = std::thread::spawn(move || client.register("ada@example.com"));
-    let begun = Instant::now();
-    while !service.operator().get("/metrics").text.contains("signet_hash_wait_seconds_count 1") {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the hash is not begun");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until("the hash is not begun", || {
+        service.operator().get("/metrics").text.contains("signet_hash_wait_seconds_count 1")
+    });
     service.signal("TERM");
     service.wait_for("stopping");
     registering.join().expect("answered").expect(201);
@@ -217,11 +214,9 @@ fn a_key_folder_that_was_emptied_is_told_and_the_last_good_keys_go_on() {
 
     std::fs::remove_dir(&keys).and_then(|()| std::fs::rename(&away, &keys)).expect("moved back");
     service.signal("HUP");
-    let begun = Instant::now();
-    while service.operator().get("/health/ready").expect(200).json()["keys"] != "ok" {
-        assert!(begun.elapsed() < Duration::from_secs(5), "it does not read them again");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("it does not read them again", || {
+        service.operator().get("/health/ready").expect(200).json()["keys"] == "ok"
+    });
 }
 
 #[test]

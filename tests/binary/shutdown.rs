@@ -47,17 +47,16 @@ fn after_sigterm_it_serves_on_until_balancers_know() {
 
 #[test]
 fn a_person_does_not_wait_and_a_second_signal_ends_it_at_once() {
-    let place = Place::ready_on_sqlite().with("SIGNET_SHUTDOWN__DELAY", "20s");
+    // Longer than any test waits.
+    let place = Place::ready_on_sqlite().with("SIGNET_SHUTDOWN__DELAY", "10m");
     for signals in [&["INT"][..], &["TERM", "INT"], &["TERM", "TERM"]] {
         let mut service = place.serve();
-        let begun = Instant::now();
         service.signal(signals[0]);
         service.wait_for("stopping");
         for signal in &signals[1..] {
             service.signal(signal);
         }
         assert_eq!(service.end().0, Some(0));
-        assert!(begun.elapsed() < Duration::from_secs(5), "{signals:?} took {:?}", begun.elapsed());
     }
 }
 
@@ -75,21 +74,19 @@ fn what_takes_longer_than_the_deadline_is_cut_off() {
         client.try_post("/v1/auth/register", &body)
     });
     std::thread::sleep(Duration::from_millis(500));
-    let begun = Instant::now();
     service.signal("TERM");
     assert_eq!(service.end().0, Some(0));
-    assert!(begun.elapsed() < Duration::from_millis(3_500), "{:?}", begun.elapsed());
     assert!(registering.join().expect("ends").is_none(), "it was cut off");
 }
 
 #[test]
 fn dev_ends_at_once() {
     let place = Place::new().without("SIGNET_SHUTDOWN__DELAY");
-    let service = place.start(&["dev"]);
-    let begun = Instant::now();
+    let mut service = place.start(&["dev"]);
     service.signal("TERM");
+    let line = service.wait_for("stopping");
+    assert!(line.contains("no more connections are taken"), "without a delay: {line}");
     assert_eq!(service.end().0, Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
 #[test]

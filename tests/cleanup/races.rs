@@ -8,7 +8,7 @@ use signet::config::Period;
 use signet::db::Conn;
 
 use super::{DAY, World, execute_either};
-use crate::support::{Backend, json, on_both};
+use crate::support::{Backend, json, on_both, wait};
 
 /// How many times each race is run; `SIGNET_TEST_RACES=1000` for the long version.
 fn rounds() -> usize {
@@ -32,11 +32,7 @@ on_both! {
             let sweeping = scope.spawn(|| world.sweep_at(end));
             match backend {
                 Backend::Postgres => {
-                    let begun = std::time::Instant::now();
-                    while !sweeping.is_finished() {
-                        assert!(begun.elapsed() < Duration::from_secs(10), "it waits for the row");
-                        std::thread::sleep(Duration::from_millis(10));
-                    }
+                    wait::until("it waits for the row", || sweeping.is_finished());
                 }
                 Backend::Sqlite => {
                     std::thread::sleep(Duration::from_millis(400));

@@ -1,17 +1,16 @@
 //! `deploy/proxy/`: the real nginx and Caddy with the example configurations, in front of a Signet that is configured as
 //! their comments say. Only names of files and ports are other ones. They know no database, so one is enough.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use serde_json::Value;
 use signet::config::ForwardedHeader;
 use tempfile::TempDir;
 
-use crate::support::{Backend, PASSWORD, Server, json, say};
+use crate::support::{Backend, PASSWORD, Server, json, ports, say, wait};
 
 const HOST: &str = "id.example.com";
 /// A client on another address of this machine than the proxy's.
@@ -95,7 +94,7 @@ impl Front {
         });
         let dir = tempfile::tempdir().expect("a folder");
         make_certificate(dir.path());
-        let [https, http] = free_ports();
+        let [https, http] = ports::free();
         let upstream = server.url.trim_start_matches("http://");
         let mut command = match kind {
             Kind::Nginx => nginx(&program, dir.path(), &example, upstream, https, http),
@@ -104,13 +103,12 @@ impl Front {
         let log = std::fs::File::create(dir.path().join("log")).expect("our folder");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut front = Self { process: command.spawn().expect("it starts"), https, http, dir, server };
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", https)).is_err() {
+        wait::until("it does not listen", || {
             let ended = front.process.try_wait().expect("a child");
             let log = std::fs::read_to_string(front.dir.path().join("log")).unwrap_or_default();
-            assert!(ended.is_none() && begun.elapsed() < Duration::from_secs(20), "it does not listen:\n{log}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            assert!(ended.is_none(), "it does not listen:\n{log}");
+            TcpStream::connect(("127.0.0.1", https)).is_ok()
+        });
         Some(front)
     }
 
@@ -178,11 +176,6 @@ impl Reply {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
-}
-
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("bound").port())
 }
 
 fn make_certificate(dir: &Path) {

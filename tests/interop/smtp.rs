@@ -1,14 +1,14 @@
 //! A real mail server, aiosmtpd: in clear on loopback, with STARTTLS and with TLS from the start; and one that refuses.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::install;
 use super::process::Serving;
 use crate::support::mailbox::find_token;
-use crate::support::{Backend, PASSWORD, Server, Value, json, on_both};
+use crate::support::{Backend, PASSWORD, Server, Value, json, on_both, wait};
 
 struct MailServer {
     port: u16,
@@ -48,11 +48,7 @@ impl MailServer {
     /// What it has taken, once it is so much.
     #[track_caller]
     fn await_taken(&self, count: usize) -> Vec<Value> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.taken().len() < count {
-            assert!(Instant::now() < deadline, "{} of {count} mails arrived", self.taken().len());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until(&format!("no {count} mails arrive"), || self.taken().len() >= count);
         self.taken()
     }
 }
@@ -74,12 +70,8 @@ fn header<'m>(mail: &'m Value, name: &str) -> Vec<&'m str> {
 
 #[track_caller]
 fn await_metric(server: &Server, outcome: &str, count: f64) {
-    let deadline = Instant::now() + Duration::from_secs(30);
     let metric = format!("signet_mails_total{{outcome=\"{outcome}\"}}");
-    while server.metric(&metric) < count {
-        assert!(Instant::now() < deadline, "{} instead of {count} {outcome}", server.metric(&metric));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until(&format!("no {count} {outcome}"), || server.metric(&metric) >= count);
 }
 
 on_both! {

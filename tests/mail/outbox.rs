@@ -1,12 +1,12 @@
 //! The outbox with several instances, and with a mail server that does not do its work.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use signet::clock::Clock;
 
 use crate::support::mailbox::{self, Mailbox};
-use crate::support::{Backend, PASSWORD, Server, json, on_both};
+use crate::support::{Backend, PASSWORD, Server, json, on_both, wait};
 
 /// A folder that cannot be one: a file is in its place.
 fn blocked(config: &mut signet::config::Config) {
@@ -21,12 +21,8 @@ fn place(server: &Server) -> PathBuf {
 /// Waits until so many attempts have failed or been given up.
 #[track_caller]
 fn await_outcome(server: &Server, outcome: &str, count: f64) {
-    let deadline = Instant::now() + Duration::from_secs(30);
     let metric = format!("signet_mails_total{{outcome=\"{outcome}\"}}");
-    while server.metric(&metric) < count {
-        assert!(Instant::now() < deadline, "{} instead of {count} {outcome}", server.metric(&metric));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until(&format!("no {count} {outcome}"), || server.metric(&metric) >= count);
     assert_eq!(server.metric(&metric), count, "{outcome}");
 }
 
@@ -68,11 +64,7 @@ on_both! {
             server.clock.advance(Duration::from_secs(60 * minutes));
         }
         await_outcome(&server, "given_up", 1.0);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while server.count("outbox") > 0 {
-            assert!(Instant::now() < deadline, "it was given up and waits still");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("it was given up and waits still", || server.count("outbox") == 0);
         assert_eq!(server.metric("signet_mails_total{outcome=\"sent\"}"), 0.0);
         // Nobody was kept from anything.
         server.client().login("ada@example.com");
@@ -82,12 +74,8 @@ on_both! {
         let server = Server::start_with(backend, blocked);
         server.client().register("ada@example.com");
         await_outcome(&server, "failed", 1.0);
-        let deadline = Instant::now() + Duration::from_secs(10);
         // The next look counts what waits.
-        while server.metric("signet_mails_waiting") < 1.0 {
-            assert!(Instant::now() < deadline, "nothing is said to wait");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("nothing is said to wait", || server.metric("signet_mails_waiting") >= 1.0);
         std::fs::remove_file(place(&server)).expect("the trouble ends");
         server.clock.advance(Duration::from_secs(45 * 60));
         let mail = Mailbox::of(&server).newest("ada@example.com", "verify_email");

@@ -3,12 +3,12 @@
 //! `SIGNET_TEST_KILLS=100` for the long version.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::support::postgres::Cluster;
 use crate::support::program::{Place, Service};
-use crate::support::{Backend, Client, json, on_both, postgres};
+use crate::support::{Backend, Client, json, on_both, postgres, wait};
 
 fn kills() -> usize {
     std::env::var("SIGNET_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
@@ -59,13 +59,17 @@ on_both! {
         let mut holders: Vec<Holder> = (0..HOLDERS).map(|number| Holder::register(&service.client(), number)).collect();
         for _ in 0..kills() {
             let client = service.client();
-            let is_running = AtomicBool::new(true);
+            let (is_running, refreshes) = (AtomicBool::new(true), AtomicUsize::new(0));
             std::thread::scope(|scope| {
                 for holder in &mut holders {
-                    let (client, is_running) = (client.clone(), &is_running);
-                    scope.spawn(move || while is_running.load(Ordering::SeqCst) && holder.refresh(&client) {});
+                    let (client, is_running, refreshes) = (client.clone(), &is_running, &refreshes);
+                    scope.spawn(move || {
+                        while is_running.load(Ordering::SeqCst) && holder.refresh(&client) {
+                            refreshes.fetch_add(1, Ordering::SeqCst);
+                        }
+                    });
                 }
-                std::thread::sleep(Duration::from_millis(150));
+                wait::until("there is no load", || refreshes.load(Ordering::SeqCst) > 4 * HOLDERS);
                 service.signal("KILL");
                 is_running.store(false, Ordering::SeqCst);
             });
@@ -129,20 +133,16 @@ fn while_postgres_is_away_clients_are_told_to_wait_and_afterwards_nobody_lost_an
             std::thread::sleep(Duration::from_millis(300));
             cluster.crash();
             is_away.store(true, Ordering::SeqCst);
-            let gone = Instant::now();
-            while service.operator().get("/health/ready").status != 503 {
-                assert!(gone.elapsed() < Duration::from_secs(3), "it says that it is ready and is not");
-                std::thread::sleep(Duration::from_millis(50));
-            }
+            wait::until("it says that it is ready and is not", || {
+                service.operator().get("/health/ready").status == 503
+            });
             client.get("/.well-known/jwks.json").expect(200);
             std::thread::sleep(Duration::from_millis(1_500));
             is_away.store(false, Ordering::SeqCst);
             cluster.start();
-            let back = Instant::now();
-            while service.operator().get("/health/ready").status != 200 {
-                assert!(back.elapsed() < Duration::from_secs(10), "the service does not find its database again");
-                std::thread::sleep(Duration::from_millis(50));
-            }
+            wait::until("the service does not find its database again", || {
+                service.operator().get("/health/ready").status == 200
+            });
             std::thread::sleep(Duration::from_millis(1_500));
             is_over.store(true, Ordering::SeqCst);
             let refused: usize = threads.into_iter().map(|thread| thread.join().expect("no 4xx")).sum();

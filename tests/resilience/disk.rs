@@ -4,12 +4,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::support::program::Place;
-use crate::support::say;
+use crate::support::{say, wait};
 
 /// A file system of 4 MiB.
 struct Disk(TempDir);
@@ -91,11 +90,7 @@ fn a_full_disk_refuses_writes_as_unavailable_and_loses_nothing() {
     assert!(metrics.contains("signet_database_failures_total{kind=\"full\"} 6"), "{metrics}");
 
     std::fs::remove_file(filler).expect("removed");
-    let begun = Instant::now();
-    while client.refresh(&token).status != 200 {
-        assert!(begun.elapsed() < Duration::from_secs(5), "it does not recover");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("it does not recover", || client.refresh(&token).status == 200);
     client.login("ada@example.com");
     client.register("b@example.com");
 }

@@ -3,11 +3,11 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::postgres::{self, Cluster};
 use crate::support::program::{Place, Service};
-use crate::support::{Answer, Backend, Server, on_both};
+use crate::support::{Answer, Backend, Server, on_both, wait};
 
 /// A service with a role and a database of its own, and a session on it.
 struct World {
@@ -56,11 +56,7 @@ impl World {
     fn cut_and(&self, sql: &str) {
         self.cluster.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name));
         self.cut();
-        let begun = Instant::now();
-        while let Err(error) = self.cluster.try_execute(sql) {
-            assert!(begun.elapsed() < Duration::from_secs(5), "{error}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait::until(sql, || self.cluster.try_execute(sql).is_ok());
         let away = sql.rsplit(' ').next().expect("a name");
         self.cluster.execute(&format!("ALTER DATABASE {away} ALLOW_CONNECTIONS true"));
     }
@@ -80,39 +76,33 @@ impl World {
     #[track_caller]
     fn suffers(&mut self, kind: &str, database: &str, line: &str) {
         assert_eq!(self.metric(kind), 0.0);
-        let begun = Instant::now();
-        while self.metric(kind) == 0.0 {
+        wait::until(&format!("no {kind} is counted"), || {
             let answer = self.refresh().expect_problem(503, "unavailable");
             assert!(!answer.header("retry-after").is_empty());
-            assert!(begun.elapsed() < Duration::from_secs(10), "no {kind} is counted");
-        }
+            self.metric(kind) > 0.0
+        });
         self.service.wait_for(line);
-        let begun = Instant::now();
-        loop {
+        wait::until(&format!("not {database}"), || {
             let answer = self.service.operator().get("/health/ready");
-            if answer.status == 503 && answer.json()["database"] == database {
-                break;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(5), "not {database}: {}", answer.text);
-            std::thread::sleep(Duration::from_millis(100));
-        }
+            answer.status == 503 && answer.json()["database"] == database
+        });
         self.service.operator().get("/health/live").expect(200);
         self.service.client().get("/.well-known/jwks.json").expect(200);
     }
 
-    /// The same token works again, within seconds.
+    /// The same token works again.
     #[track_caller]
     fn recovers(&self) {
-        let begun = Instant::now();
-        let session = loop {
+        let session = wait::until_some(|| {
             let answer = self.refresh();
             if answer.status == 200 {
-                break answer;
+                Some(answer)
+            } else {
+                answer.expect_problem(503, "unavailable");
+                None
             }
-            answer.expect_problem(503, "unavailable");
-            assert!(begun.elapsed() < Duration::from_secs(10), "it does not recover");
-            std::thread::sleep(Duration::from_millis(50));
-        };
+        });
+        let session = session.expect("it recovers");
         self.service.client().login("ada@example.com");
         self.service.client().bearer(&session.access_token()).get("/v1/auth/me").expect(200);
         self.gets_ready();
@@ -120,11 +110,7 @@ impl World {
 
     #[track_caller]
     fn gets_ready(&self) {
-        let begun = Instant::now();
-        while self.service.operator().get("/health/ready").status != 200 {
-            assert!(begun.elapsed() < Duration::from_secs(5), "it does not get ready again");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        wait::until("it does not get ready again", || self.service.operator().get("/health/ready").status == 200);
     }
 }
 
@@ -218,11 +204,7 @@ fn instances_on_one_database_that_are_set_up_differently_are_told() {
     assert_eq!(warnings(&world), serde_json::Value::Null, "another number of connections is nobody's business");
     drop(another);
     let unlike = like.with("SIGNET_SESSION__GRACE", "5s").serve();
-    let begun = Instant::now();
-    while warnings(&world) == serde_json::Value::Null {
-        assert!(begun.elapsed() < Duration::from_secs(10), "it is not noticed");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    wait::until("it is not noticed", || warnings(&world) != serde_json::Value::Null);
     world.service.wait_for("another instance on this database is configured differently");
     let metrics = world.service.operator().get("/metrics").text;
     assert!(metrics.contains("signet_ready{part=\"agreement\"} 0"), "{metrics}");

@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::Outage;
+use super::{Outage, impatient};
 use crate::api::api_key::{DAY, exchange, make_key, with_another_secret, with_key, world};
 use crate::support::program::Place;
-use crate::support::{Backend, PASSWORD, Server, json, on_both, postgres, token};
+use crate::support::{Backend, PASSWORD, Server, json, on_both, postgres, token, wait};
 
 /// What a route that demands an administrator answers to each of these tokens.
 fn ask_as_administrator(server: &Server, tokens: &[&str]) -> Vec<String> {
@@ -124,7 +124,7 @@ fn z3_a_strangers_session_is_not_found() {
 
 on_both! {
     fn z6_without_its_database_the_service_denies(backend) {
-        let server = Server::start(backend);
+        let server = impatient(backend);
         let session = server.client().register("ada@example.com");
         let client = server.client().bearer(&session.access_token());
         let outage = Outage::of(&server);
@@ -133,10 +133,7 @@ on_both! {
             client.get("/v1/auth/me").expect_problem(503, "unavailable");
             client.get("/v1/auth/sessions").expect_problem(503, "unavailable");
             // For two seconds after the last success it may only be busy.
-            let begun = std::time::Instant::now();
-            while server.operator().get("/health/ready").status != 503 {
-                assert!(begun.elapsed() < std::time::Duration::from_secs(10));
-            }
+            wait::until("it is still ready", || server.operator().get("/health/ready").status == 503);
             assert_eq!(server.operator().get("/health/ready").expect(503).json()["database"], "unavailable");
         }
         let body = json!({"email": "ada@example.com", "password": PASSWORD});
@@ -145,10 +142,7 @@ on_both! {
         }
         server.operator().get("/health/live").expect(200);
         drop(outage);
-        let back = std::time::Instant::now();
-        while client.get("/v1/auth/me").status != 200 {
-            assert!(back.elapsed() < std::time::Duration::from_secs(10));
-        }
+        wait::until("it does not recover", || client.get("/v1/auth/me").status == 200);
     }
 }
 

@@ -1,8 +1,8 @@
 //! E: HTTP and errors.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Backend, PASSWORD, Server, json};
 
@@ -13,26 +13,33 @@ fn answers(text: &str) -> usize {
     text.matches("HTTP/1.1 ").count()
 }
 
-/// Sends `head`, then a byte each half second; how long the other side puts up with that, up to `patience`.
-fn drip(server: &Server, head: &[u8], patience: Duration) -> Duration {
+/// Sends `head`, then `drop` each half second, for as long as the other side puts up with that; all that it says, and how
+/// many half seconds it was silent. These are counted and not measured: while the machine stands still nobody counts.
+fn outlast(server: &Server, head: &[u8], drop: &[u8]) -> (String, u32) {
     let address = server.url.strip_prefix("http://").expect("plain http");
     let mut stream = TcpStream::connect(address).expect("connects");
     stream.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
-    stream.write_all(head).expect("sent");
-    let begun = Instant::now();
-    let mut buffer = [0; 4096];
-    while begun.elapsed() < patience {
-        let is_open = match stream.read(&mut buffer) {
-            Ok(0) => false,
-            Ok(_) => true,
-            Err(error) => matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
-        };
-        if !is_open || stream.write_all(b"x").is_err() {
+    // The other side may close before it has read all of it.
+    let _ = stream.write_all(head);
+    let (mut said, mut silences, mut buffer) = (Vec::new(), 0, [0; 4096]);
+    while silences < NEVER {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => said.extend_from_slice(&buffer[..length]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => silences += 1,
+            // A process that was stopped and goes on is told so.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        }
+        if stream.write_all(drop).is_err() {
             break;
         }
     }
-    begun.elapsed()
+    (String::from_utf8_lossy(&said).into_owned(), silences)
 }
+
+/// Half seconds after which nobody waits any more.
+const NEVER: u32 = 60;
 
 #[test]
 fn e1_every_error_is_a_problem_with_a_stable_code_and_the_requests_id() {
@@ -128,12 +135,11 @@ fn e5_a_large_body_is_refused_and_the_connection_ends_there() {
         let request = format!(
             "POST /v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}{next}"
         );
-        let begun = Instant::now();
-        let text = server.client().raw(request.as_bytes(), 4 * SECOND);
+        let (text, silences) = outlast(&server, request.as_bytes(), b"");
         assert!(text.starts_with("HTTP/1.1 413 ") && text.contains("payload_too_large"), "{text}");
         assert!(text.to_lowercase().contains("connection: close"), "{text}");
         assert_eq!(answers(&text), 1, "nothing is served on a connection that was said to be closed");
-        assert!(begun.elapsed() < 3 * SECOND, "it is closed: {:?}", begun.elapsed());
+        assert!(silences < 6, "it is closed at once, not when it is idle: {silences}");
     }
 }
 
@@ -163,45 +169,31 @@ fn e5_a_large_head_is_refused() {
 
 #[test]
 fn e5_a_slow_head_body_or_silence_ends_in_time_and_keeps_nobody_else_waiting() {
-    let patience = 22 * SECOND;
     let server = Server::start(Backend::Sqlite);
     let login =
         b"POST /v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9000\r\n\r\n";
     let unread = b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 9000\r\n\r\n";
     let again = b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: x\r\n\r\nGET /";
+    // The last of each is on a connection kept alive.
+    let slow = [&b""[..], b"GET / HTTP/1.1\r\nx: ", login, unread, again].map(|head| (head, &b"x"[..]));
+    let silent = [&b""[..], &again[..again.len() - 5], again].map(|head| (head, &b""[..]));
     std::thread::scope(|scope| {
-        let begun = Instant::now();
-        let slow: Vec<_> = [&b""[..], b"GET / HTTP/1.1\r\nx: ", login, unread]
+        let connections: Vec<_> = slow
             .into_iter()
-            .map(|head| {
+            .chain(silent)
+            .map(|(head, drop)| {
                 let server = &server;
-                scope.spawn(move || drip(server, head, patience))
+                scope.spawn(move || outlast(server, head, drop).1)
             })
             .collect();
-        // A head that drips in after an answer, on a connection kept alive.
-        let kept_alive = scope.spawn(|| drip(&server, again, patience));
-        let silent: Vec<_> = [&b""[..], &again[..again.len() - 5], again]
-            .into_iter()
-            .map(|bytes| {
-                let server = &server;
-                scope.spawn(move || {
-                    let begun = Instant::now();
-                    server.client().raw(bytes, patience);
-                    begun.elapsed()
-                })
-            })
-            .collect();
-        while begun.elapsed() < 3 * SECOND {
-            let asked = Instant::now();
+        for _ in 0..20 {
             server.client().get("/.well-known/jwks.json").expect(200);
-            assert!(asked.elapsed() < SECOND, "{:?}", asked.elapsed());
         }
-        for (number, connection) in slow.into_iter().chain(silent).enumerate() {
-            let took = connection.join().expect("measured");
-            assert!(took < 13 * SECOND, "connection {number}: {took:?}");
+        assert!(!connections[0].is_finished(), "nobody waited for it");
+        for (number, connection) in connections.into_iter().enumerate() {
+            let half_seconds = connection.join().expect("counted");
+            assert!(half_seconds < 30, "connection {number}: {half_seconds}");
         }
-        let took = kept_alive.join().expect("measured");
-        assert!(took < 18 * SECOND, "kept alive: {took:?}");
     });
 }
 

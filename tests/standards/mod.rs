@@ -20,11 +20,13 @@ mod refresh;
 mod tokens;
 
 use std::path::Path;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
+use signet::config::Period;
 use signet::db::Conn;
 
-use crate::support::Server;
+use crate::support::{Backend, Server};
 
 /// Whether a requirement has a test here.
 enum Bar {
@@ -174,6 +176,11 @@ fn every_id_that_is_covered_has_a_test_and_no_other_has() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A service that does not wait long for a database.
+fn impatient(backend: Backend) -> Server {
+    Server::start_with(backend, |config| config.database.max_wait = Period(Duration::from_secs(1)))
 }
 
 /// A database that does not serve: Postgres lets nobody in, SQLite nobody write. Serves again when this is dropped.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use signet::config::{Config, HashingConfig, Period};
 
 use super::at_once;
-use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both};
+use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both, wait};
 
 const NEW: &str = "a wholly other phrase";
 
@@ -148,7 +148,7 @@ on_both! {
                 refresh_token = server.client().refresh(&refresh_token).expect(200).refresh_token();
                 (rounds, slowest) = (rounds + 1, slowest.max(begun.elapsed()));
             }
-            assert!(slowest < Duration::from_secs(10), "nothing hangs: {slowest:?}");
+            assert!(slowest < Duration::from_secs(60), "nothing hangs: {slowest:?}");
             let answers = logins.join().expect("answered");
             for answer in &answers {
                 if answer.status != 200 {
@@ -160,10 +160,7 @@ on_both! {
             assert!(served < 40, "forty hashes take longer than a fifth of a second");
         });
         // Trying again is what the answer asks for.
-        let begun = Instant::now();
-        while login(&server, "ada@example.com", PASSWORD).status != 200 {
-            assert!(begun.elapsed() < Duration::from_secs(10), "it has nothing to do and refuses");
-        }
+        wait::until("it has nothing to do and refuses", || login(&server, "ada@example.com", PASSWORD).status == 200);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Outage, at_once, execute};
+use super::{Outage, at_once, execute, impatient};
 use crate::support::program::Place;
-use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both, token};
+use crate::support::{Answer, Backend, PASSWORD, Server, json, on_both, token, wait};
 
 const GRACE: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -248,20 +248,24 @@ on_both! {
     }
 
     fn r14_a_database_that_is_away_never_costs_a_client_its_session(backend) {
-        let server = Server::start(backend);
+        let server = impatient(backend);
         let session = server.client().register("ada@example.com");
         let outage = Outage::of(&server);
-        for _ in 0..6 {
-            let away = refresh(&server, &session).expect_problem(503, "unavailable");
+        // On SQLite each waits five seconds for the lock.
+        for _ in 0..2 {
+            let away = refresh(&server, &session).expect(503);
+            // Where the audit trail is being sealed, that has the turn to wait for the lock.
+            assert!(["unavailable", "overloaded"].contains(&away.text_at("/code").as_str()), "{}", away.text);
             assert!(away.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds >= 1));
         }
         let form = [("grant_type", "refresh_token"), ("refresh_token", &session.refresh_token())];
         let away = server.client().form("/oauth2/token", &form).expect_oauth(503, "temporarily_unavailable");
         assert!(!away.header("retry-after").is_empty());
-        assert_eq!(server.metric("signet_refreshes_total{outcome=\"unavailable\"}"), 7.0);
+        let refused = ["unavailable", "overloaded"].map(|outcome| server.metric(&format!("signet_refreshes_total{{outcome=\"{outcome}\"}}")));
+        assert_eq!(refused.iter().sum::<f64>(), 3.0, "{refused:?}");
         let kinds = ["unreachable", "rejected", "too_many_connections", "lost", "read_only", "too_slow", "busy", "silent"];
         let failures = kinds.map(|kind| server.metric(&format!("signet_database_failures_total{{kind=\"{kind}\"}}")));
-        assert!(failures.iter().sum::<f64>() >= 7.0, "{failures:?}");
+        assert!(failures.iter().sum::<f64>() >= 3.0, "{failures:?}");
         drop(outage);
         await_refresh(&server, &session);
     }
@@ -281,12 +285,8 @@ on_both! {
             Backend::Sqlite => "UPDATE sessions SET expires_at = expires_at - 60 * 86400000000",
         });
         let live = service.client().login("ada@example.com");
-        let begun = Instant::now();
         let purged = || service.operator().get("/metrics").text.contains("signet_purged_rows_total{table=\"sessions\"} 1\n");
-        while !purged() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "it does not leave");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("it does not leave", purged);
         service.client().refresh(&ended.refresh_token()).expect_problem(401, "invalid_grant");
         service.client().refresh(&live.refresh_token()).expect(200);
         let listed = service.client().bearer(&live.access_token()).get("/v1/auth/sessions").expect(200).json();
@@ -294,18 +294,13 @@ on_both! {
     }
 }
 
-/// Nothing is restarted; a few seconds are enough.
+/// Nothing is restarted.
 fn await_refresh(server: &Server, session: &Answer) {
-    let back = Instant::now();
-    loop {
+    wait::until("the session works no more", || {
         let answer = refresh(server, session);
-        if answer.status == 200 {
-            return;
-        }
-        assert_eq!(answer.status, 503, "{}", answer.text);
-        assert!(back.elapsed() < Duration::from_secs(10), "{}", answer.text);
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        assert!([200, 503].contains(&answer.status), "{}", answer.text);
+        answer.status == 200
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A client: says what a test wants said, word for word, and hears all of the answer.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 use ureq::http::{HeaderMap, Request};
 
 use super::{PASSWORD, secrets};
+
+/// A service that never answers is what this finds. One that is slow has its own tests, and a machine that stands still is
+/// given the time to go on.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Talks to one listener.
 #[derive(Clone)]
@@ -39,7 +43,7 @@ impl Client {
     fn with_idle_connections(url: &str, count: usize) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(30)))
+            .timeout_global(Some(PATIENCE))
             .max_redirects(0)
             .max_idle_connections(count)
             .build()
@@ -149,8 +153,13 @@ impl Client {
         let _ = stream.write_all(bytes);
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];
-        while let Ok(length @ 1..) = stream.read(&mut buffer) {
-            answer.extend_from_slice(&buffer[..length]);
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(length @ 1..) => answer.extend_from_slice(&buffer[..length]),
+                // A process that was stopped and goes on is told so.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+            }
         }
         String::from_utf8_lossy(&answer).into_owned()
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
+use super::wait;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
 use opentelemetry_proto::tonic::common::v1::{AnyValue as Wrapped, KeyValue};
@@ -68,15 +68,9 @@ impl Collector {
     #[track_caller]
     pub fn trace(&self, id: &str) -> Vec<Span> {
         let of = |spans: Vec<Span>| -> Vec<Span> { spans.into_iter().filter(|span| span.trace == id).collect() };
-        let deadline = Instant::now() + Duration::from_secs(15);
-        loop {
-            let spans = of(self.spans());
-            if spans.iter().any(|span| span.kind == SERVER) {
-                return spans;
-            }
-            assert!(Instant::now() < deadline, "no trace {id} among {:#?}", self.spans());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let is_whole = |spans: &Vec<Span>| spans.iter().any(|span| span.kind == SERVER);
+        let found = wait::until_some(|| Some(of(self.spans())).filter(is_whole));
+        found.unwrap_or_else(|| panic!("no trace {id} among {:#?}", self.spans()))
     }
 }
 

@@ -1,11 +1,10 @@
 //! Where a service's mails arrive: a folder of files, read as a person would read them.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use signet::config::{Config, Secret};
 
-use super::{Server, secrets};
+use super::{Server, secrets, wait};
 
 /// Has a service write its mails into a folder beside its keys.
 pub fn into_folder(config: &mut Config) {
@@ -37,11 +36,7 @@ impl<'s> Mailbox<'s> {
     /// All mails, oldest first, once none waits that could be sent now.
     #[track_caller]
     pub fn mails(&self) -> Vec<Mail> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.server.count("outbox") > 0 {
-            assert!(Instant::now() < deadline, "mails wait and are not sent");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("mails wait and are not sent", || self.server.count("outbox") == 0);
         read_folder(&self.folder())
     }
 

@@ -5,12 +5,14 @@ pub mod collector;
 pub mod mailbox;
 pub mod personal;
 pub mod phone;
+pub mod ports;
 pub mod postgres;
 pub mod program;
 pub mod prometheus;
 pub mod secrets;
 pub mod server;
 pub mod token;
+pub mod wait;
 
 use std::io::Write;
 

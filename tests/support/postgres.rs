@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
 use signet::db::{Url, migrations};
 
-use super::say;
+use super::{ports, say, wait};
 
 /// A server in which each test gets a database.
 struct Server {
@@ -139,7 +138,9 @@ fn unprivileged() -> Option<(u32, u32)> {
 fn start(bin: &Path) -> Server {
     let cluster = Cluster::start_with(bin, "-c listen_addresses=");
     let host = cluster.dir.to_str().expect("a temporary path is UTF-8").replace('/', "%2F");
-    Server { url: format!("postgres://signet@/{{}}?host={host}"), _cluster: Some(cluster) }
+    // How fast the machine is today is not the question.
+    let url = format!("postgres://signet@/{{}}?host={host}&connect_timeout=60");
+    Server { url, _cluster: Some(cluster) }
 }
 
 /// A server of a test's own, which it may kill and start again.
@@ -155,10 +156,7 @@ impl Cluster {
     /// Starts one that listens on a loopback port.
     pub fn start_on_tcp() -> Self {
         let bin = binaries().expect("asked only where Postgres is available");
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|probe| probe.local_addr())
-            .expect("a free port")
-            .port();
+        let [port] = ports::free();
         Self::start_with(&bin, &format!("-c listen_addresses=127.0.0.1 -c port={port}"))
     }
 
@@ -198,11 +196,7 @@ impl Cluster {
         guard.arg("-c").arg(script).arg(self.bin.join("postgres")).arg(&self.dir).arg(&self.options);
         self.guard = Some(guard.stdin(Stdio::piped()).process_group(0).spawn().expect("a shell runs"));
         let url = format!("{}&connect_timeout=2", self.socket_url("postgres"));
-        let begun = Instant::now();
-        while let Err(error) = PgConnection::establish(&url) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not come up: {error}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait::until("the server does not come up", || PgConnection::establish(&url).is_ok());
     }
 
     /// Ends the server as a crash would (`pg_ctl stop -m immediate`); its data stays.

@@ -1,17 +1,16 @@
 //! Runs the program in a folder of its own, with nothing in its environment but what a test puts there.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{Client, secrets};
+use super::{Client, ports, secrets, wait};
 
 /// A folder to run in.
 pub struct Place {
@@ -36,8 +35,7 @@ impl Place {
 
     /// One in which `serve` can start on that database.
     pub fn ready(database_url: &str) -> Self {
-        let place =
-            Self::new().with("SIGNET_ISSUER", "http://localhost:8080").with("SIGNET_DATABASE__URL", database_url);
+        let place = Self::on(database_url);
         assert!(place.run(&["migrate"]).status.success());
         assert!(place.run(&["keys", "new"]).status.success());
         place
@@ -45,7 +43,12 @@ impl Place {
 
     /// One whose commands work on that database, migrated or not.
     pub fn on(database_url: &str) -> Self {
-        Self::new().with("SIGNET_ISSUER", "http://localhost:8080").with("SIGNET_DATABASE__URL", database_url)
+        Self::new()
+            .with("SIGNET_ISSUER", "http://localhost:8080")
+            .with("SIGNET_DATABASE__URL", database_url)
+            // How fast the machine is today is not what most tests are about; more than this is warned of.
+            .with("SIGNET_DATABASE__MAX_WAIT", "10s")
+            .with("SIGNET_HASHING__MAX_WAIT", "10s")
     }
 
     /// One in which `serve` can start on SQLite.
@@ -151,15 +154,12 @@ impl Place {
 
     /// Starts `serve` at a level at which it does not say where it listens.
     pub fn serve_quietly(self, level: &str) -> (Self, Service) {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a free port");
-        let place = self.with("SIGNET_LOG__LEVEL", level).with("SIGNET_PUBLIC__LISTEN", &port.to_string());
+        let [port] = ports::free();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let place = self.with("SIGNET_LOG__LEVEL", level).with("SIGNET_PUBLIC__LISTEN", &address.to_string());
         let mut service = place.spawn(&["serve"]);
-        service.url = format!("http://{port}");
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(port).is_err() {
-            assert!(Instant::now() < deadline, "it does not listen:\n{}", service.log().join("\n"));
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        service.url = format!("http://{address}");
+        wait::until("it does not listen", || TcpStream::connect(address).is_ok());
         (place, service)
     }
 
@@ -219,16 +219,15 @@ impl Service {
     /// Waits for the next log line that has `text` in it.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let log = self.log();
-            if let Some(found) = log[self.heard..].iter().position(|line| line.contains(text)) {
-                self.heard += found + 1;
-                return log[self.heard - 1].clone();
-            }
-            assert!(Instant::now() < deadline, "no {text} in the log:\n{}", log.join("\n"));
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let heard = self.heard;
+        let next = |log: Vec<String>| {
+            let found = log[heard..].iter().position(|line| line.contains(text))?;
+            Some((heard + found + 1, log[heard + found].clone()))
+        };
+        let found = wait::until_some(|| next(self.log()));
+        let (heard, line) = found.unwrap_or_else(|| panic!("no {text} in the log:\n{}", self.log().join("\n")));
+        self.heard = heard;
+        line
     }
 
     pub fn signal(&self, name: &str) {
@@ -240,14 +239,7 @@ impl Service {
     /// Waits for the end; the exit code and what was printed.
     #[track_caller]
     pub fn end(mut self) -> (Option<i32>, String) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "it does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        };
+        let status = wait::until_some(|| self.child.try_wait().expect("a child")).expect("it ends");
         let mut printed = String::new();
         self.child.stdout.take().expect("piped").read_to_string(&mut printed).expect("UTF-8");
         (status.code(), printed)

@@ -3,14 +3,14 @@
 //! Debian's package `prometheus` has it, with promtool. Where there is none, the tests say once what they leave out;
 //! `SIGNET_TEST_PROMETHEUS=required` makes that a failure.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{Client, Value, say};
+use super::{Client, Value, ports, say, wait};
 
 /// Where the configuration, the alerts and their tests are.
 pub fn folder() -> PathBuf {
@@ -49,9 +49,8 @@ impl Prometheus {
         assert!(config.contains(target) && config.contains("scrape_interval: 1s"), "{config}");
         std::fs::write(dir.path().join("prometheus.yml"), config).expect("written");
         std::fs::write(dir.path().join("alerts.yml"), read("alerts.yml")).expect("written");
-        let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = probe.local_addr().expect("bound");
-        drop(probe);
+        let [port] = ports::free();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let child = Command::new("prometheus")
             .current_dir(dir.path())
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"])
@@ -87,15 +86,8 @@ impl Prometheus {
     /// Waits until a query has a result.
     #[track_caller]
     pub fn await_result(&self, query: &str) -> Vec<Value> {
-        let begun = Instant::now();
-        loop {
-            let result = self.query(query);
-            if !result.is_empty() {
-                return result;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(60), "no result of {query}: {:?}", self.query("up"));
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        let result = wait::until_some(|| Some(self.query(query)).filter(|result| !result.is_empty()));
+        result.unwrap_or_else(|| panic!("no result of {query}: {:?}", self.query("up")))
     }
 }
 

@@ -1,10 +1,14 @@
 //! A service to test: in this process, on a clock that stands still until a test moves it, or on the machine's.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
@@ -35,12 +39,26 @@ impl Backend {
         match self {
             Self::Postgres => postgres::database(),
             Self::Sqlite => {
-                let url = format!("sqlite:{}", dir.join("signet.db").display());
-                migrations::migrate(&url.parse().expect("our own URL")).expect("an empty database can be migrated");
-                url
+                let path = dir.join("signet.db");
+                let mut file =
+                    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).expect("our folder");
+                file.write_all(migrated_file()).expect("our folder");
+                format!("sqlite:{}", path.display())
             }
         }
     }
+}
+
+/// SQLite's file after the migrations. They run once: a copy of the file is a database of its own.
+fn migrated_file() -> &'static [u8] {
+    static FILE: OnceLock<Vec<u8>> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("signet.db");
+        let url = format!("sqlite:{}", path.display()).parse().expect("our own URL");
+        migrations::migrate(&url).expect("an empty database can be migrated");
+        std::fs::read(path).expect("its file")
+    })
 }
 
 /// A service of its own, stopped and forgotten at the end of the test.
@@ -102,7 +120,9 @@ impl Server {
         config.hashing.memory_kib = 64;
         config.hashing.iterations = 1;
         config.hashing.threads = 1;
+        // How fast the machine is today is not, either.
         config.hashing.max_wait = Period(Duration::from_secs(30));
+        config.database.max_wait = Period(Duration::from_secs(30));
         // Nothing leaves behind a test's back.
         config.cleanup.enabled = false;
         config.audit.seal_interval = Period(Duration::from_secs(45));
@@ -141,7 +161,12 @@ impl Server {
     /// A connection of the test's own.
     pub fn database(&self) -> Conn {
         let url: Url = self.config.database.url.0.parse().expect("our own URL");
-        url.connect().expect("the database is there")
+        let mut connection = url.connect().expect("the database is there");
+        if let Conn::Pg(c) = &mut connection {
+            // A request's time is not a test's.
+            c.batch_execute("SET statement_timeout = 0").expect("a setting");
+        }
+        connection
     }
 
     /// The single text of a query that calls it `value`.

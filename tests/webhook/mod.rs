@@ -4,12 +4,12 @@ mod deliveries;
 mod endpoints;
 pub mod receiver;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use receiver::Receiver;
 use signet::config::Config;
 
-use crate::support::{Backend, Client, Server, Value, json};
+use crate::support::{Backend, Client, Server, Value, json, wait};
 
 /// A service that may reach receivers on this machine, and an administrator.
 struct World {
@@ -57,31 +57,22 @@ impl World {
     /// Waits until so many messages of an endpoint are in a state, and says which.
     #[track_caller]
     fn await_state(&self, endpoint: &str, state: &str, count: usize) -> Vec<Value> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let all = self.deliveries(endpoint);
-            let found: Vec<Value> = all.iter().filter(|delivery| delivery["state"] == state).cloned().collect();
-            if found.len() >= count {
-                assert_eq!(found.len(), count, "{all:#?}");
-                return found;
-            }
-            assert!(Instant::now() < deadline, "{} instead of {count} {state}: {all:#?}", found.len());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let in_state = || -> Vec<Value> {
+            self.deliveries(endpoint).into_iter().filter(|delivery| delivery["state"] == state).collect()
+        };
+        let found = wait::until_some(|| Some(in_state()).filter(|found| found.len() >= count));
+        let found = found.unwrap_or_else(|| panic!("no {count} {state}: {:#?}", self.deliveries(endpoint)));
+        assert_eq!(found.len(), count, "{found:#?}");
+        found
     }
 
     /// Waits until an attempt has been noted.
     #[track_caller]
     fn await_attempts(&self, endpoint: &str, attempts: i64) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let delivery = self.deliveries(endpoint).pop().expect("a message");
-            // While it is under way nothing has come of it yet.
-            if delivery["attempts"] == attempts && !delivery["last_outcome"].is_null() {
-                return delivery;
-            }
-            assert!(Instant::now() < deadline, "not {attempts} attempts: {delivery:#?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let newest = || self.deliveries(endpoint).pop().expect("a message");
+        // While it is under way nothing has come of it yet.
+        let is_noted = |delivery: &Value| delivery["attempts"] == attempts && !delivery["last_outcome"].is_null();
+        let noted = wait::until_some(|| Some(newest()).filter(is_noted));
+        noted.unwrap_or_else(|| panic!("not {attempts} attempts: {:#?}", newest()))
     }
 }

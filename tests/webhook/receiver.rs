@@ -3,14 +3,14 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::support::Value;
+use crate::support::{Value, wait};
 
 /// A message that was received.
 #[derive(Debug, Clone)]
@@ -98,15 +98,8 @@ impl Receiver {
     /// Waits for so many messages.
     #[track_caller]
     pub fn await_messages(&self, count: usize) -> Vec<Received> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let received = self.received();
-            if received.len() >= count {
-                return received;
-            }
-            assert!(Instant::now() < deadline, "{} instead of {count}: {received:#?}", received.len());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let received = wait::until_some(|| Some(self.received()).filter(|received| received.len() >= count));
+        received.unwrap_or_else(|| panic!("no {count}: {:#?}", self.received()))
     }
 }
 

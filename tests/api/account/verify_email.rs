@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::mailbox::{self, Mailbox};
-use crate::support::{Answer, Backend, Client, Server, json, on_both};
+use crate::support::{Answer, Backend, Client, Server, json, on_both, wait};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -109,11 +109,7 @@ on_both! {
         // A mail server that is not there: the letter waits, after its first attempt.
         let server = Server::start_with(backend, |config| config.mail.url.0 = "smtp://127.0.0.1:9?tls=none".to_owned());
         server.client().register("ada@example.com");
-        let deadline = std::time::Instant::now() + Duration::from_secs(30);
-        while server.count("one_time_tokens") == 0 {
-            assert!(std::time::Instant::now() < deadline, "no attempt was made");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("no attempt was made", || server.count("one_time_tokens") != 0);
         assert_eq!(server.count("outbox WHERE kind = 'verify_email'"), 1);
         let length = match backend {
             Backend::Sqlite => "SELECT length(digest) AS value FROM one_time_tokens",

@@ -7,9 +7,9 @@ mod presented;
 mod revoke;
 mod rotate;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::{Answer, Backend, Client, Server, json};
+use crate::support::{Answer, Backend, Client, Server, json, wait};
 
 pub const EMAIL: &str = "ada@example.com";
 /// More than the minute for which what was noted of a key is not noted again.
@@ -60,11 +60,7 @@ pub fn exchange_at(client: &Client, key: &str, more: &[(&str, &str)]) -> Answer 
 /// What is written behind a caller's back is there after a while.
 #[track_caller]
 pub fn eventually(what: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !what() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it never came true");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait::until("it never came true", what);
 }
 
 /// The same key with a secret that nobody was ever given, and a checksum that is right.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use signet::token::key_file;
 
 use crate::support::server::START;
-use crate::support::{Backend, PASSWORD, Server, json, on_both};
+use crate::support::{Backend, PASSWORD, Server, json, on_both, wait};
 
 /// The series that a service has: everything of a line but its value.
 fn series(server: &Server) -> BTreeSet<String> {
@@ -193,10 +193,6 @@ fn a_folder_that_cannot_be_read_shows_in_the_age_of_the_last_good_read() {
     let server = Server::start(Backend::Sqlite);
     std::fs::write(server.config.keys.dir.join("broken.pem"), "-----BEGIN PRIVATE KEY-----\nAAAA").expect("written");
     server.clock.advance(Duration::from_secs(100));
-    let begun = std::time::Instant::now();
-    while server.metric("signet_key_reload_failures_total") == 0.0 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the folder is not read again");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait::until("the folder is not read again", || server.metric("signet_key_reload_failures_total") != 0.0);
     assert_eq!(server.metric("signet_keys_read_age_seconds"), 100.0);
 }

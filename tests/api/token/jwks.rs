@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use signet::token::key_file;
 
-use crate::support::{Backend, Server, on_both};
+use crate::support::{Answer, Backend, Server, on_both, wait};
 
 const PATH: &str = "/.well-known/jwks.json";
 
@@ -46,15 +46,9 @@ on_both! {
         let old = first.json()["keys"][0]["kid"].clone();
         let key = key_file::create(&server.config.keys.dir, server.clock.now(), Duration::from_secs(1_000)).expect("a key");
         // The folder is read every few seconds; the clock that judges is the test's.
-        let begun = std::time::Instant::now();
-        let published = loop {
-            let answer = server.client().get(PATH).expect(200);
-            if answer.json()["keys"].as_array().map(Vec::len) == Some(2) {
-                break answer;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(20), "the folder is not read again");
-            std::thread::sleep(Duration::from_millis(100));
-        };
+        let has_both = |answer: &Answer| answer.json()["keys"].as_array().map(Vec::len) == Some(2);
+        let published = wait::until_some(|| Some(server.client().get(PATH).expect(200)).filter(has_both));
+        let published = published.expect("the folder is read again");
         assert_ne!(published.header("etag"), first.header("etag"));
         let signer = |server: &Server| {
             let session = server.client().post("/v1/auth/login", &crate::support::json!({"email": "ada@example.com", "password": crate::support::PASSWORD})).expect(200);
@@ -77,11 +71,7 @@ on_both! {
         let server = Server::start(backend);
         let before = server.client().get(PATH).expect(200);
         std::fs::write(server.config.keys.dir.join("broken.pem"), "-----BEGIN PRIVATE KEY-----\nAAAA").expect("written");
-        let begun = std::time::Instant::now();
-        while server.metric("signet_key_reload_failures_total") == 0.0 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "the folder is not read again");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        wait::until("the folder is not read again", || server.metric("signet_key_reload_failures_total") != 0.0);
         assert_eq!(server.client().get(PATH).expect(200).text, before.text);
         server.client().register("ada@example.com");
     }

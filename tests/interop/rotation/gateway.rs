@@ -1,14 +1,14 @@
 //! Apache httpd with mod_oauth2, as Debian packages them: a gateway that lets the bearer of a valid token through.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::interop::process::Serving;
-use crate::support::say;
+use crate::support::{ports, say};
 
 const PROGRAM: &str = "/usr/sbin/apache2";
 const MODULES: &str = "/usr/lib/apache2/modules";
@@ -31,7 +31,8 @@ pub fn start(jwks_uri: &str) -> Option<Gateway> {
     fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("our own folder");
     fs::create_dir(dir.path().join("pages")).expect("our own folder");
     fs::write(dir.path().join("pages/index.html"), "welcome").expect("our own folder");
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a free port");
+    let [port] = ports::free();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     let file = dir.path().join("httpd.conf");
     let text = configuration(dir.path(), &address.to_string(), jwks_uri);
     fs::write(&file, text).expect("our own folder");
