@@ -90,8 +90,11 @@ on_both! {
         assert_eq!(request.resource["service.name"], "id");
         assert_eq!(request.resource["service.version"], env!("CARGO_PKG_VERSION"));
 
-        let system = if backend == Backend::Postgres { "postgresql" } else { "sqlite" };
-        for name in ["read session.credentials", "transaction session.login"] {
+        let (system, concluding) = match backend {
+            Backend::Postgres => ("postgresql", "statement session.login"),
+            Backend::Sqlite => ("sqlite", "transaction session.login"),
+        };
+        for name in ["read session.credentials", concluding] {
             let transaction = the(&spans, name);
             assert_within(transaction, request);
             assert_eq!(transaction.attributes["db.system.name"], system);
