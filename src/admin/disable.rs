@@ -49,7 +49,7 @@ pub fn describe_disable() -> Operation {
         .refuses([Error::NotFound, Error::LastAdmin])
 }
 
-/// Answers 200 with the user, who may log in again; the sessions that ended stay ended.
+/// Answers 200 with the user, who may log in again; the sessions that ended stay ended. A deleted one is restored, not enabled.
 pub async fn enable(app: Data<App>, Admin { by, .. }: Admin, http: HttpRequest) -> Result<HttpResponse> {
     let id = user_in_path(&http)?;
     administer::enable(&app.db, by, id).await?;
@@ -61,5 +61,5 @@ pub fn describe_enable() -> Operation {
     Operation::new(Tag::Admin, "enable_user", "Let a disabled user in again")
         .in_path::<UserId>("id", "The user's id.")
         .answers::<ManagedUser>(StatusCode::OK, "The user, who may log in.")
-        .refuses([Error::NotFound])
+        .refuses([Error::NotFound, Error::UserDisabled])
 }

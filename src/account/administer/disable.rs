@@ -46,17 +46,18 @@ fn disable_in(tx: &mut Tx<'_>, by: &Actor, id: UserId, until: Option<Timestamp>)
 /// Lets a disabled user log in again; the sessions that ended stay ended. Enabling an active user changes nothing.
 ///
 /// # Errors
-/// [`Error::NotFound`], or the database's.
+/// [`Error::NotFound`], [`Error::UserDisabled`] if the account is deleted, which is brought back in another way; or the
+/// database's.
 pub async fn enable(db: &Db, by: Actor, who: impl Into<Who>) -> Result<UserId> {
     let who = who.into();
-    let enabled = db
-        .tx("account.enable", move |tx| {
-            let Some(id) = who.find(tx)? else { return Ok(None) };
-            if store::enable(tx, id)? {
-                audit::record_by(tx, &by, &Event::UserEnabled { user: id })?;
-            }
-            Ok(Some(id))
-        })
-        .await?;
-    enabled.ok_or(Error::NotFound)
+    let enabled = db.tx("account.enable", move |tx| {
+        let Some(id) = who.find(tx)? else { return Ok(Err(Error::NotFound)) };
+        if store::enable(tx, id)? {
+            audit::record_by(tx, &by, &Event::UserEnabled { user: id })?;
+        } else if deletion::is_deleted(tx, id)? {
+            return Ok(Err(Error::UserDisabled));
+        }
+        Ok(Ok(id))
+    });
+    enabled.await?
 }

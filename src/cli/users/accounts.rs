@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{address, deleted, forms, gone, is_deleted, no_such_user, say, taken};
+use super::{address, deleted, forms, gone, no_such_user, say, taken};
 use crate::access::role::Roles;
 use crate::account::User;
 use crate::account::administer::{self, Changes};
@@ -59,10 +59,10 @@ pub(super) fn disable(db: &Db, email: &str, until: Option<&str>) -> Result<(), F
 
 pub(super) fn enable(db: &Db, user: &str) -> Result<(), Failure> {
     let enabled = block_on(administer::enable(db, Actor::operator(), forms::who(user)?))?;
-    let id = enabled.map_err(no_such_user)?;
-    if is_deleted(db, user)? {
-        return Err(deleted(user));
-    }
+    let id = enabled.map_err(|error| match error {
+        Error::UserDisabled => deleted(user),
+        other => no_such_user(other),
+    })?;
     println!("{id}  {user}  enabled");
     Ok(())
 }

@@ -141,6 +141,17 @@ on_both! {
         assert_eq!(trail(&server, "user_enabled").len(), 1);
     }
 
+    fn a_deleted_user_is_not_enabled_but_restored(backend) {
+        let server = start(backend);
+        let root = admin(&server);
+        let path = format!("/v1/admin/users/{}", user_id(&server.client().register("ada@example.com")));
+        root.client.delete(&path).expect(204);
+        root.client.post_empty(&format!("{path}/enable")).expect_problem(409, "user_disabled");
+        assert_eq!(trail(&server, "user_enabled").len(), 0);
+        root.client.post_empty(&format!("{path}/restore")).expect(200);
+        root.client.post_empty(&format!("{path}/enable")).expect(200);
+    }
+
     fn when_the_time_is_over_an_administrator_may_act_for_them(backend) {
         let server = start(backend);
         let root = admin(&server);
