@@ -128,7 +128,7 @@ fn line(key: &Described) -> String {
 
 fn no_such_key(db: &Db, user: &str, error: Error) -> Failure {
     match error {
-        Error::NotFound => format!("there is no such key: `signet api-keys list {user}` shows those that work").into(),
+        Error::NotFound => "there is no such key: `signet api-keys list` shows those that work".into(),
         other => refusal(db, user, other),
     }
 }

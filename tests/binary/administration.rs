@@ -41,7 +41,7 @@ on_both! {
             server.client().post("/v1/auth/login", &json!({"email": "ada@example.com", "password": password}))
         };
         log_in(PASSWORD).expect_problem(401, "invalid_credentials");
-        assert_eq!(place.fail(&["users", "force-reset", "ada@example.com"]), "the user is disabled: `signet users enable ada@example.com` lets them in again");
+        assert_eq!(place.fail(&["users", "force-reset", "ada@example.com"]), "the user is disabled: `signet users enable` lets them in again");
         place.succeed(&["users", "enable", "ada@example.com"]);
         let token = place.succeed(&["users", "force-reset", "ada@example.com"]);
         crate::support::secrets::note(token.trim());

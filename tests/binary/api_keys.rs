@@ -31,7 +31,7 @@ on_both! {
         let id = listed.split("  ").next().expect("an id").to_owned();
         assert!(listed.contains("nightly  [orders:read]  until ") && !listed.contains(&key), "{listed}");
         assert_eq!(place.succeed(&["api-keys", "revoke", "backup@example.com", &id]).trim(), "1 API key(s) revoked");
-        assert_eq!(place.fail(&["api-keys", "revoke", "backup@example.com", &id]), "there is no such key: `signet api-keys list backup@example.com` shows those that work");
+        assert_eq!(place.fail(&["api-keys", "revoke", "backup@example.com", &id]), "there is no such key: `signet api-keys list` shows those that work");
         exchange_at(&client, &key, &[]).expect_oauth(400, "invalid_request");
     }
 
@@ -59,7 +59,7 @@ on_both! {
             exchange_at(&client, over, &[]).expect_oauth(400, "invalid_request");
         }
         place.succeed(&["users", "disable", "backup@service.invalid"]);
-        let disabled = format!("the user is disabled: `signet users enable {user}` lets them in again");
+        let disabled = "the user is disabled: `signet users enable` lets them in again";
         assert_eq!(place.fail(&["api-keys", "rotate", &user, &id]), disabled);
         assert_eq!(place.fail(&create), disabled);
         place.succeed(&["users", "enable", &user]);

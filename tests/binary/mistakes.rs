@@ -143,7 +143,7 @@ on_both! {
         let place = Place::ready(&backend.database(dir.path()));
         let create = ["users", "create", "ada@example.com"];
         assert!(place.run_with_input(&create, &format!("{PASSWORD}\n")).status.success());
-        let taken = "an account with this e-mail address exists: `signet users show ada@example.com`";
+        let taken = "an account with this e-mail address exists: `signet users show` shows it";
         assert_eq!(place.fail(&["users", "create", "ada@example.com", "--service"]), taken);
         assert_eq!(place.fail(&["users", "invite", "ada@example.com"]), taken);
         place.succeed(&["users", "create", "bob@example.com", "--service"]);

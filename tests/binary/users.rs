@@ -17,7 +17,7 @@ on_both! {
         assert_eq!(token::decode(&session.access_token()).1["roles"], json!(["admin", "user"]));
         let again = place.run_with_input(&create, &format!("{PASSWORD}\n"));
         assert_eq!(again.status.code(), Some(1));
-        assert_eq!(String::from_utf8_lossy(&again.stderr), "signet: error: an account with this e-mail address exists: `signet users show root@example.com`\n");
+        assert_eq!(String::from_utf8_lossy(&again.stderr), "signet: error: an account with this e-mail address exists: `signet users show` shows it\n");
     }
 
     fn a_role_takes_effect_at_the_next_refresh_and_here_at_once(backend) {

@@ -37,7 +37,7 @@ pub(super) fn create(
     let password = if is_service { None } else { Some(new_password(config, &email, name.as_deref())?) };
     let hasher = Hasher::start(&config.hashing, Metrics::default())?;
     let creating = administer::create(db, &hasher, Actor::operator(), email.clone(), name, password.as_ref(), roles);
-    let user = block_on(creating)?.map_err(|error| taken(email.address(), error))?;
+    let user = block_on(creating)?.map_err(taken)?;
     println!("{}  {}  {}", user.id, user.email, user.roles);
     Ok(())
 }
@@ -60,7 +60,7 @@ pub(super) fn disable(db: &Db, email: &str, until: Option<&str>) -> Result<(), F
 pub(super) fn enable(db: &Db, user: &str) -> Result<(), Failure> {
     let enabled = block_on(administer::enable(db, Actor::operator(), forms::who(user)?))?;
     let id = enabled.map_err(|error| match error {
-        Error::UserDisabled => deleted(user),
+        Error::UserDisabled => deleted(),
         other => no_such_user(other),
     })?;
     println!("{id}  {user}  enabled");
@@ -87,7 +87,7 @@ pub(super) fn delete(config: &Config, db: &Db, email: &str, now: bool) -> Result
 pub(super) fn restore(db: &Db, user: &str) -> Result<(), Failure> {
     let restored = block_on(administer::restore(db, Actor::operator(), forms::who(user)?))?;
     let id = restored.map_err(|error| match error {
-        Error::NotFound => format!("there is no deleted account {user}").into(),
+        Error::NotFound => "there is no such deleted account".into(),
         other => Failure::from(other),
     })?;
     println!("{id}  {user}  is as before, without its sessions");
@@ -138,9 +138,8 @@ pub(super) fn set_verified(config: &Config, db: &Db, email: &str, is_verified: b
 
 fn change(config: &Config, db: &Db, email: &str, changes: Changes) -> Result<User, Failure> {
     let outbox = Mail::open(config)?.outbox();
-    let wanted = changes.email.as_ref().map(|email| email.address().to_owned()).unwrap_or_default();
     let changed = block_on(administer::update(db, outbox, Actor::operator(), address(email)?, changes))?;
-    Ok(changed.map_err(|error| taken(&wanted, error))?.user)
+    Ok(changed.map_err(taken)?.user)
 }
 
 fn new_password(config: &Config, email: &Email, name: Option<&str>) -> Result<NewPassword, Failure> {

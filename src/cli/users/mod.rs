@@ -169,13 +169,12 @@ pub(super) fn run(path: Option<&Path>, command: Command) -> Result<(), Failure> 
             if !mail.is_open() {
                 return Err("mail.url is not set, so no mail is sent; without --mail the link is printed".into());
             }
-            block_on(hand_out::invite(&db, by, Some(mail.outbox()), address(&email)?))?
-                .map_err(|error| taken(&email, error))?;
+            block_on(hand_out::invite(&db, by, Some(mail.outbox()), address(&email)?))?.map_err(taken)?;
             println!("{email}  is invited by mail, once the service looks");
         }
         Command::Invite { email, mail: false } => {
             let invited = block_on(hand_out::invite(&db, by, None, address(&email)?))?;
-            let delivery = invited.map_err(|error| taken(&email, error))?;
+            let delivery = invited.map_err(taken)?;
             if let Delivery::Token(token) = delivery {
                 show(&config, Link::Invitation, &token, "7d")?;
             }
@@ -241,8 +240,8 @@ pub(super) fn no_such_user(error: Error) -> Failure {
 pub(super) fn refusal(db: &Db, user: &str, error: Error) -> Failure {
     let Error::UserDisabled = error else { return no_such_user(error) };
     match is_deleted(db, user) {
-        Ok(true) => deleted(user),
-        Ok(false) => format!("the user is disabled: `signet users enable {user}` lets them in again").into(),
+        Ok(true) => deleted(),
+        Ok(false) => "the user is disabled: `signet users enable` lets them in again".into(),
         Err(error) => error,
     }
 }
@@ -260,13 +259,13 @@ fn is_deleted(db: &Db, user: &str) -> Result<bool, Failure> {
     Ok(block_on(administer::is_deleted(db, forms::who(user)?))??)
 }
 
-fn deleted(user: &str) -> Failure {
-    format!("the account is deleted: `signet users restore {user}` brings it back").into()
+fn deleted() -> Failure {
+    "the account is deleted: `signet users restore` brings it back".into()
 }
 
-fn taken(email: &str, error: Error) -> Failure {
+fn taken(error: Error) -> Failure {
     match error {
-        Error::EmailTaken => format!("an account with this e-mail address exists: `signet users show {email}`").into(),
+        Error::EmailTaken => "an account with this e-mail address exists: `signet users show` shows it".into(),
         other => no_such_user(other),
     }
 }
