@@ -16,6 +16,7 @@ use super::one_time::{OneTimeToken, Purpose, TokenField, invitation};
 use super::password::{NewPassword, Password, Subject};
 use super::store::{self, NewUser, Standing};
 use crate::access::role::Roles;
+use crate::access::step_up::Proof;
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::config::Registration;
@@ -210,7 +211,7 @@ async fn register_at_once(
         let Some(standing) = store::insert_user(tx, &NewUser { is_verified, ..new.clone() })? else {
             return Ok(Err(Error::EmailTaken));
         };
-        let mut opened = open::open(tx, standing, &terms, &from)?;
+        let mut opened = open::open(tx, standing, &terms, Proof::Password, &from)?;
         opened.device = guess.remember_new(tx, opened.user.id, terms.device.is_wanted)?.device;
         let event = Event::Registered { user: opened.user.id, session: Some(opened.grant.session_id) };
         audit::record(tx, &from, &event)?;

@@ -93,13 +93,8 @@ pub struct Opened {
     pub device: Option<DeviceToken>,
 }
 
-/// Opens a session for a password, in the transaction that found its user in good standing.
-pub(crate) fn open(tx: &mut Tx<'_>, standing: Standing, terms: &Terms, from: &Origin) -> QueryResult<Opened> {
-    open_with(tx, standing, terms, Proof::Password, from)
-}
-
 /// Opens a session for whatever its user has proven, in the transaction that found them in good standing.
-pub(crate) fn open_with(
+pub(crate) fn open(
     tx: &mut Tx<'_>,
     standing: Standing,
     terms: &Terms,

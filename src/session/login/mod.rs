@@ -12,14 +12,14 @@
 //!
 //! Owns: sessions.  Emits: LoggedIn, LoginFailed, FactorRequired.
 
+mod store;
+
 use std::sync::Arc;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use diesel::QueryResult;
-
-mod store;
 
 use super::open::{self, Opened, SecondStep, SessionBody, Terms};
 use crate::access::step_up::Proof;
@@ -206,6 +206,7 @@ impl Attempted {
     }
 
     fn enter(&self, tx: &mut Tx<'_>) -> QueryResult<Option<Opened>> {
+        // Asked again, at the time that the statement carries.
         let Some((found, counted, Recognition { device, .. })) = self.without_news(tx.now) else {
             return Ok(None);
         };
@@ -255,7 +256,7 @@ impl Entrance<'_> {
         if checked.was_disabled() {
             audit::record(tx, from, &Event::DisablingEnded { user: checked.id })?;
         }
-        let mut opened = open::open_with(tx, standing, terms, *proof, from)?;
+        let mut opened = open::open(tx, standing, terms, *proof, from)?;
         let Device { shown, is_wanted } = &terms.device;
         let Recognition { device, is_strange } = password.remember(tx, checked.id, shown.as_ref(), *is_wanted)?;
         // The first log-in of all is from nowhere new.
